@@ -1,0 +1,3 @@
+"""kaoset: image boards, product pages and video in; clean, reviewed, reproducible face datasets out."""
+
+__version__ = "0.1.0"

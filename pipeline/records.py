@@ -1,0 +1,246 @@
+"""What travels between the stages: frozen, keyword-only, plain values; pixels are never in a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Verdict(StrEnum):
+    """What a person said of a face crop."""
+
+    KEEP = "keep"
+    REJECT = "reject"
+    UNSURE = "unsure"
+
+
+class Reason(StrEnum):
+    """Why an item was dropped; the comment is what a person is told."""
+
+    # select
+    NO_FILE = "no_file"  # the board hides the file of this post, or has none
+    NOT_STILL = "not_still"  # video, ugoira, flash or animation
+    DELETED = "deleted"  # deleted on the board
+    RATING = "rating"  # not one of the recipe's ratings
+    TOO_OLD = "too_old"  # before filter.since
+    TOO_NEW = "too_new"  # on or after filter.until
+    NO_DATE = "no_date"  # a date window is asked for and the post has no date
+    TAG_EXCLUDED = "tag_excluded"  # has a tag of filter.without_tags
+    TAG_MISSING = "tag_missing"  # lacks a tag of filter.with_tags
+    # scrape
+    GONE = "gone"  # the file host answers 404 or 410
+    FORBIDDEN = "forbidden"  # the file host answers 401, 403 or 451
+    UNREACHABLE = "unreachable"  # no whole answer after all tries; the next run tries again
+    TOO_LARGE = "too_large"  # more bytes than scrape.max_bytes
+    EMPTY = "empty"  # the file has no bytes
+    NOT_AN_IMAGE = "not_an_image"  # the bytes are no picture, whatever the name says
+    WRONG_MD5 = "wrong_md5"  # the whole file came, and it is not the one that the board named
+    TRUNCATED = "truncated"  # the picture ends before its last row
+    CORRUPT = "corrupt"  # the picture does not decode
+    TOO_MANY_PIXELS = "too_many_pixels"  # a decompression bomb, or larger than scrape.max_pixels
+    ANIMATED = "animated"  # a GIF, PNG or WebP with more than one frame
+    # dedup
+    SAME_BYTES = "same_bytes"  # another post holds the same file
+    SAME_CROP = "same_crop"  # another crop has the same bytes
+    DUPLICATE = "duplicate"  # a near-copy of a better crop
+    # detect
+    NO_FACE = "no_face"  # no detector found a face
+    CRASHED = "crashed"  # the worker died on it
+    TIMED_OUT = "timed_out"  # it took longer than the time limit
+    # crop
+    TOO_SMALL = "too_small"  # the window has fewer pixels than the crop: enlarging is refused
+    OUTSIDE = "outside"  # more of the window lies outside the image than crop.max_padding allows
+    # filter
+    FACE_TOO_SMALL = "face_too_small"  # the face is smaller than filter.min_face
+    LOW_SCORE = "low_score"  # the detector's score is under filter.min_score
+    BLURRED = "blurred"  # sharpness under filter.min_sharpness
+    FLAT = "flat"  # contrast under filter.min_contrast
+    MONOCHROME = "monochrome"  # chroma under filter.min_chroma
+    # review
+    WAITING = "waiting"  # a person has not decided yet
+    REJECTED = "rejected"  # a person rejected it
+    UNSURE = "unsure"  # a person could not tell
+
+    @property
+    def transient(self) -> bool:
+        """Whether the next run judges the item again: the item is not to blame."""
+        return self is Reason.UNREACHABLE
+
+
+class Record:
+    """A frozen dataclass that can be written as JSON and read back unchanged."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values: times as ISO 8601 in UTC, records as objects, tuples as lists."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote; a field that an older version did not know takes its default."""
+        return cls(**{name: read(body[name]) for name, read in _readers(cls).items() if name in body})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Post(Record):
+    """One submission on a board, a product page, or a file in a folder."""
+
+    id: str  # "<source name>:<number or path>"
+    file_url: str | None  # where the bytes are; None when the board hides them
+    page_url: str  # where a person looks at it; the same whatever address was asked
+    origin_url: str | None = None  # the artist's page, as the board states it
+    md5: str | None = None  # of the original file, 32 hexadecimal digits
+    ext: str = ""  # as stated by the board, lower case, no dot
+    size: int | None = None  # bytes, as stated
+    rating: str | None = None  # g, s, q, e; None when unknown
+    tags: tuple[str, ...] = ()
+    posted_at: datetime | None = None  # aware UTC
+    released_on: date | None = None
+    deleted: bool = False
+    animated: bool = False  # as stated: video, ugoira, animated gif or png
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image(Record):
+    """A downloaded file that decodes; its bytes lie in the store."""
+
+    sha256: str
+    md5: str
+    post_id: str
+    width: int  # pixels, after EXIF orientation
+    height: int
+    bytes: int
+    format: str  # what the bytes are: JPEG, PNG, WEBP, GIF …
+    phash: str  # 64 bits, 16 hexadecimal digits, as imagehash writes it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Box(Record):
+    """Pixels of the upright image; the first pixel is 0."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """The first column beyond the box."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first row beyond the box."""
+        return self.top + self.height
+
+    @property
+    def area(self) -> int:
+        """In square pixels."""
+        return self.width * self.height
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union, 0 to 1."""
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        high = min(self.bottom, other.bottom) - max(self.top, other.top)
+        if wide <= 0 or high <= 0:
+            return 0.0
+        return wide * high / (self.area + other.area - wide * high)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detection(Record):
+    """A face in an image; the box means the same for every detector (pipeline.detectors)."""
+
+    image_sha256: str
+    box: Box
+    detector: str
+    score: float  # 0 to 1; how sure the detector is
+    agreed: bool = False  # also found by another detector
+    hair: str | None = None  # "#rrggbb" when measured
+    eyes: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Content and place: the same face in the same bytes has the same name for ever."""
+        box = self.box
+        return f"{self.image_sha256}+{box.left}+{box.top}+{box.width}x{box.height}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceCrop(Record):
+    """The square cut from a detection; its PNG lies in the store."""
+
+    sha256: str  # of the PNG
+    detection: Detection
+    side: int  # pixels of the image that the window spans, before it was resized
+    size: int  # pixels a side, after
+    padded: float  # share of the window that lay outside the image, 0 to 1
+    phash: str  # 64 bits, 16 hexadecimal digits
+    sharpness: float  # variance of the Laplacian of the grey crop at 128 px
+    contrast: float  # standard deviation of the grey crop, 0 to 127
+    chroma: float  # mean distance from grey in Lab, 0 to about 180
+    family: str = ""  # all crops of one picture and of its near-copies; given by dedup
+
+    @property
+    def id(self) -> str:
+        """Where it was cut from; two crops with the same bytes are two items."""
+        return self.detection.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReviewDecision(Record):
+    """What somebody said of a crop; append-only: undo is another row."""
+
+    crop_sha256: str
+    verdict: Verdict | None  # None: the last decision is taken back
+    label: str | None = None
+    reviewer: str = ""
+    via: str = "cli"
+    decided_at: datetime
+
+
+def utc(moment: datetime) -> datetime:
+    """Turn an aware time into UTC; a naive one is taken to be UTC already."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case Record():
+            return value.to_json()
+        case datetime():
+            return utc(value).isoformat()
+        case date():
+            return value.isoformat()
+        case tuple():
+            return [_plain(one) for one in value]
+        case _:
+            return value
+
+
+def _reader(hint: Any) -> typing.Callable[[Any], Any]:
+    kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind is not type(None)]
+    first = kinds[0]
+    if typing.get_origin(hint) is tuple:
+        inner = _reader(first)
+        return lambda values: tuple(inner(one) for one in values)
+    if isinstance(first, type) and issubclass(first, Record):
+        make: typing.Callable[[Any], Any] = first.from_json
+    elif first is datetime or first is date:
+        make = first.fromisoformat
+    elif isinstance(first, type) and issubclass(first, StrEnum):
+        make = first
+    else:
+        return lambda value: value
+    return lambda value: None if value is None else make(value)
+
+
+@functools.cache
+def _readers(cls: type) -> dict[str, typing.Callable[[Any], Any]]:
+    return {name: _reader(hint) for name, hint in typing.get_type_hints(cls).items()}
