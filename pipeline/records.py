@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import typing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -241,6 +240,10 @@ def _reader(hint: Any) -> typing.Callable[[Any], Any]:
     return lambda value: None if value is None else make(value)
 
 
-@functools.cache
 def _readers(cls: type) -> dict[str, typing.Callable[[Any], Any]]:
-    return {name: _reader(hint) for name, hint in typing.get_type_hints(cls).items()}
+    if cls not in _READERS:
+        _READERS[cls] = {name: _reader(hint) for name, hint in typing.get_type_hints(cls).items()}
+    return _READERS[cls]
+
+
+_READERS: dict[type, dict[str, typing.Callable[[Any], Any]]] = {}

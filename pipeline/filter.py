@@ -1,0 +1,67 @@
+"""Which face crops are worth keeping: each rule is a small function that gives the reason against it, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.records import FaceCrop, Reason
+from pipeline.stage import Dropped, Kept, Outcome, Scope
+from pipeline.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCrops:
+    """Drop what is too small, too unsure, blurred, flat or without colour; 0 switches a rule off."""
+
+    name: ClassVar = "filter"
+    version: ClassVar = 1
+    scope: ClassVar = Scope.ITEM
+
+    min_face: int = 32  # pixels, side of the face's box in the image
+    min_score: float = 0.0  # 0 to 1
+    min_sharpness: float = 0.0  # variance of the Laplacian at 128 px
+    min_contrast: float = 0.0  # standard deviation of grey, 0 to 127
+    min_chroma: float = 0.0  # mean distance from grey in Lab
+
+    def key(self, item: FaceCrop, /) -> str:
+        """Name the crop by where it was cut."""
+        return item.id
+
+    def __call__(self, items: Iterable[FaceCrop], _store: Store, /) -> Iterator[Outcome[FaceCrop, FaceCrop]]:
+        """Judge each crop by its record alone; no pixels are read."""
+        for crop in items:
+            reason = self.against(crop)
+            yield Dropped(crop, reason) if reason else Kept(crop, (crop,))
+
+    def against(self, crop: FaceCrop) -> Reason | None:
+        """Give the first reason against *crop*."""
+        return (
+            _too_small(crop, self.min_face)
+            or _unsure(crop, self.min_score)
+            or _blurred(crop, self.min_sharpness)
+            or _flat(crop, self.min_contrast)
+            or _monochrome(crop, self.min_chroma)
+        )
+
+
+def _too_small(crop: FaceCrop, min_face: int) -> Reason | None:
+    box = crop.detection.box
+    return Reason.FACE_TOO_SMALL if min(box.width, box.height) < min_face else None
+
+
+def _unsure(crop: FaceCrop, min_score: float) -> Reason | None:
+    return Reason.LOW_SCORE if crop.detection.score < min_score else None
+
+
+def _blurred(crop: FaceCrop, min_sharpness: float) -> Reason | None:
+    return Reason.BLURRED if crop.sharpness < min_sharpness else None
+
+
+def _flat(crop: FaceCrop, min_contrast: float) -> Reason | None:
+    return Reason.FLAT if crop.contrast < min_contrast else None
+
+
+def _monochrome(crop: FaceCrop, min_chroma: float) -> Reason | None:
+    return Reason.MONOCHROME if crop.chroma < min_chroma else None

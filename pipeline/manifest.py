@@ -1,0 +1,167 @@
+"""`data_manifest.csv`: one row for each crop of a release, with its whole way back to the post."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import UsageError
+from pipeline.records import FaceCrop, Image, Post, ReviewDecision
+
+MANIFEST = "data_manifest.csv"
+SUMS = "SHA256SUMS"
+FORMULA_STARTS = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+)  # what spreadsheets run; https://owasp.org/www-community/attacks/CSV_Injection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestRow:
+    """The columns of the manifest, in their order; README explains each."""
+
+    crop_sha256: str
+    file: str
+    size: int
+    phash: str
+    family: str
+    split: str
+    image_sha256: str
+    image_md5: str
+    image_width: int
+    image_height: int
+    box_left: int
+    box_top: int
+    box_width: int
+    box_height: int
+    window_side: int
+    padded: float
+    detector: str
+    score: float
+    agreed: bool
+    hair: str
+    eyes: str
+    post_id: str
+    page_url: str
+    origin_url: str
+    posted_at: str
+    released_on: str
+    rating: str
+    tags: str
+    decision: str
+    label: str
+    reviewer: str
+    decided_at: str
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow))
+
+
+def row(crop: FaceCrop, image: Image, post: Post, decision: ReviewDecision | None, split: str) -> ManifestRow:
+    """Bring together what is known of one accepted crop; what is unknown is an empty text."""
+    found = crop.detection
+    return ManifestRow(
+        crop_sha256=crop.sha256,
+        file=f"images/{crop.sha256}.png",
+        size=crop.size,
+        phash=crop.phash,
+        family=crop.family,
+        split=split,
+        image_sha256=image.sha256,
+        image_md5=image.md5,
+        image_width=image.width,
+        image_height=image.height,
+        box_left=found.box.left,
+        box_top=found.box.top,
+        box_width=found.box.width,
+        box_height=found.box.height,
+        window_side=crop.side,
+        padded=round(crop.padded, 4),
+        detector=found.detector,
+        score=round(found.score, 4),
+        agreed=found.agreed,
+        hair=found.hair or "",
+        eyes=found.eyes or "",
+        post_id=harmless(post.id),
+        page_url=harmless(post.page_url),
+        origin_url=harmless(post.origin_url or ""),
+        posted_at=post.posted_at.isoformat() if post.posted_at else "",
+        released_on=post.released_on.isoformat() if post.released_on else "",
+        rating=post.rating or "",
+        tags=harmless(" ".join(post.tags)),
+        decision=decision.verdict.value if decision and decision.verdict else "rule",
+        label=harmless((decision and decision.label) or ""),
+        reviewer=harmless(decision.reviewer if decision else ""),
+        decided_at=decision.decided_at.isoformat() if decision else "",
+    )
+
+
+def to_csv(rows: Iterable[ManifestRow]) -> bytes:
+    """Write rows, sorted by crop SHA-256, as UTF-8 with Unix line ends; the same rows give the same bytes."""
+    frame = pd.DataFrame([dataclasses.asdict(one) for one in rows], columns=list(COLUMNS))
+    text = io.StringIO()
+    frame.sort_values("crop_sha256", kind="stable").to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue().encode()
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a manifest; every column of text stays text, an empty one is "".
+
+    Raises:
+        UsageError: There is none, or it lacks columns.
+    """
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, dtype=str)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable as a manifest ({error})") from error
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise UsageError(f"{path}: no manifest of kaoset, it lacks {', '.join(missing)}")
+    return frame
+
+
+def split_of(family: str, seed: int, shares: Mapping[str, float]) -> str:
+    """Choose a split by the family's name, so that near-copies never stand on both sides.
+
+    Args:
+        family: The name that dedup gave.
+        seed: Of the recipe.
+        shares: Share by name, adding up to 1; the order counts.
+
+    Returns:
+        One of the names; the same for ever, whatever else the dataset holds.
+    """
+    digest = hashlib.sha256(f"{seed}:{family}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    edge = 0.0
+    for name, share in shares.items():
+        edge += share
+        if place < edge:
+            return name
+    return next(reversed(list(shares)))
+
+
+def harmless(text: str) -> str:
+    """Keep a spreadsheet from running what the web wrote."""
+    return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def files_of(release: Path) -> list[Path]:
+    """List every file of a release, sorted."""
+    return sorted(path for path in release.rglob("*") if path.is_file())
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file without holding it in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
