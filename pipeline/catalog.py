@@ -294,6 +294,15 @@ class Catalog:
         found = {(item, body): _KINDS[kind].from_json(json.loads(body)) for item, kind, body in rows}
         return [(item, record) for (item, _), record in sorted(found.items(), key=lambda pair: pair[0])]
 
+    def crops(self, stage: str, reason: Reason) -> list[FaceCrop]:
+        """Return the crops that the last word of a stage dropped for a reason, the least sure first."""
+        said = sa.and_(_outcomes.c.item == _outputs.c.item, _outcomes.c.stage == stage, _outcomes.c.reason == reason)
+        query = sa.select(_outputs.c.body).join(_outcomes, said).where(_outputs.c.kind == FaceCrop.__name__)
+        with self._transaction() as connection:
+            bodies = connection.scalars(query).all()
+        found = {crop.sha256: crop for crop in (FaceCrop.from_json(json.loads(body)) for body in bodies)}
+        return sorted(found.values(), key=lambda crop: (crop.detection.score, crop.sha256))
+
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def decide(self, decisions: Sequence[ReviewDecision]) -> None:

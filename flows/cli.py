@@ -1,0 +1,434 @@
+"""The `flow` command: what a person types."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.tree import Tree
+
+from flows.show import Display, console, display, summary
+from pipeline import __version__
+from pipeline.errors import UsageError, WorldError
+from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
+
+FLOWS = {
+    "build-dataset": "scrape, find and cut faces, publish a release, train on it",
+    "publish-dataset": "publish what has been scraped and decided so far",
+    "train-gan": "train a GAN on a release",
+}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Image boards, pages and folders in; clean, reviewed, reproducible face datasets out.",
+    epilog="Example: flow run build-dataset sandbox",
+)
+run = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run a flow now.")
+review = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Decide on the crops that wait for a person.")
+app.add_typer(run, name="run", epilog="Example: flow run build-dataset my.toml --limit 500")
+app.add_typer(review, name="review", epilog="Example: flow review list; flow review keep 3fa9c1")
+
+Data = Annotated[Path, typer.Option("--data", envvar="KAOSET_DATA", help="The folder that holds everything.")]
+CatalogUrl = Annotated[
+    str, typer.Option("--catalog", envvar="KAOSET_CATALOG", help="postgresql://… instead of SQLite in the data folder.")
+]
+RecipeName = Annotated[str | None, typer.Argument(help="A built-in name (see `flow ls`) or a TOML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("-p", metavar="KEY=VALUE", help="Change one field, such as filter.since=2005-01-01.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the newest N posts of each source.")]
+WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Processes that look for faces; 0: one a core.")]
+NoPrefect = Annotated[bool, typer.Option("--no-prefect", help="Run the same stages without Prefect.")]
+NoTrain = Annotated[bool, typer.Option("--no-train", help="Do not train on the release.")]
+SandboxPosts = Annotated[int, typer.Option("--sandbox-posts", min=1, help="Posts of the sandbox board, if it is used.")]
+SandboxFaults = Annotated[bool, typer.Option("--faults", help="Let the sandbox board fail as real ones do.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"kaoset {__version__}")
+        raise typer.Exit
+
+
+@app.command("ls", epilog="Example: flow ls danbooru > my.toml")
+def ls(
+    recipe: Annotated[str | None, typer.Argument(help="Print this recipe with what every field means.")] = None,
+) -> None:
+    """List the flows and the built-in recipes, or print one recipe to copy and change."""
+    from pipeline.recipe import built_in, documented, load
+
+    if recipe is not None:
+        print(documented(load(recipe)), end="")
+        return
+    out = console()
+    out.print("flows", style="bold")
+    for name, what in FLOWS.items():
+        out.print(f"  {name:<16} {what}")
+    out.print("recipes", style="bold")
+    for name in built_in():
+        out.print(f"  {name}")
+
+
+@run.command("build-dataset", epilog="Example: flow run build-dataset my.toml -p filter.since=2015-01-01 --limit 500")
+def build_dataset(
+    recipe: RecipeName = None,
+    data: Data = Path("data"),
+    overrides: Overrides = None,
+    limit: Limit = None,
+    workers: WorkerCount = 0,
+    catalog: CatalogUrl = "",
+    no_train: NoTrain = False,
+    no_prefect: NoPrefect = False,
+    sandbox_posts: SandboxPosts = 600,
+    faults: SandboxFaults = False,
+) -> None:
+    """Scrape, find and cut faces, publish a release, and train on it; what is known is not done again."""
+    from pipeline.run import Settings
+
+    settings = Settings(
+        data=data,
+        catalog_url=catalog,
+        workers=workers,
+        limit=limit,
+        sandbox_url=os.environ.get("KAOSET_SANDBOX_URL", ""),
+        sandbox_posts=sandbox_posts,
+        sandbox_faults=faults,
+        login=os.environ.get("KAOSET_LOGIN", ""),
+        api_key=os.environ.get("KAOSET_API_KEY", ""),
+    )
+    _run_dataset("build_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=not no_train)
+
+
+@run.command("publish-dataset", epilog="Example: flow review keep 3fa9c1; flow run publish-dataset")
+def publish_dataset(
+    recipe: RecipeName = None,
+    data: Data = Path("data"),
+    overrides: Overrides = None,
+    limit: Limit = None,
+    workers: WorkerCount = 0,
+    catalog: CatalogUrl = "",
+    train: Annotated[bool, typer.Option("--train", help="Train on the release.")] = False,
+    no_prefect: NoPrefect = False,
+) -> None:
+    """Publish what has been scraped and decided so far, without asking any board."""
+    from pipeline.run import Settings
+
+    settings = Settings(data=data, catalog_url=catalog, workers=workers, limit=limit)
+    _run_dataset("publish_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=train)
+
+
+@run.command("train-gan", epilog="Example: flow run train-gan sandbox/001 -p train.kimg=200")
+def train_gan(
+    release: Annotated[str | None, typer.Argument(help="Folder, recipe/number or recipe; without: the last.")] = None,
+    data: Data = Path("data"),
+    overrides: Overrides = None,
+    no_prefect: NoPrefect = False,
+) -> None:
+    """Train a GAN on a release; an unfinished training goes on, a finished one is left alone."""
+    from flows import jobs
+
+    with display() as shown:
+        if no_prefect:
+            run_dir, result = jobs.train_release(data, release, overrides or [], shown)
+            finished = result.finished
+        else:
+            answer = _with_prefect(data, shown, "train_gan", release=release, data=str(data), overrides=overrides or [])
+            run_dir, finished = Path(answer["run"]), bool(answer["finished"])
+    print(f"{'trained' if finished else 'stopped; the same command goes on'}: {run_dir}")
+    if not finished:
+        raise typer.Exit(130)
+
+
+@review.command("list", epilog="Example: flow review list --json | jq -r .[].path")
+def review_list(
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the crops that wait for a decision, the least sure first."""
+    with _opened(data, catalog) as (known, folder):
+        waiting = [crop for crop in known.crops("review", Reason.WAITING) if crop.sha256 not in known.decisions()]
+        shown = [_queued(crop, folder.store.path(crop.sha256)) for crop in waiting[:limit]]
+    if as_json:
+        print(json.dumps(shown, indent=2))
+        return
+    for one in shown:
+        line = (
+            f"{one['crop_sha256'][:12]}  {one['score']:.3f}  {one['detector']:<10}  {one['side']:>5} px  {one['path']}"
+        )
+        print(line)
+    print(f"{len(waiting)} crops wait" + ("; flow review keep|reject|unsure SHA256…" if waiting else ""))
+
+
+def _verdict_command(verdict: Verdict, what: str) -> None:
+    @review.command(verdict.value, help=what, epilog=f"Example: flow review {verdict.value} 3fa9c1 77b0e2")
+    def _decide(
+        crops: Annotated[list[str], typer.Argument(help="SHA-256 of the crops; the first digits are enough.")],
+        data: Data = Path("data"),
+        catalog: CatalogUrl = "",
+        label: Annotated[str | None, typer.Option(help="Who or what it shows.")] = None,
+        reviewer: Annotated[str, typer.Option(envvar="KAOSET_REVIEWER", help="Who decides.")] = "",
+    ) -> None:
+        with _opened(data, catalog) as (known, _):
+            chosen = [_only_crop(known, crop) for crop in crops]
+            known.decide([_decision(crop, verdict, reviewer, label) for crop in chosen])
+        print(f"{len(chosen)} {verdict.value}; `flow run publish-dataset` makes a release of it")
+
+
+_verdict_command(Verdict.KEEP, "Let crops into the next release.")
+_verdict_command(Verdict.REJECT, "Keep crops out of every release.")
+_verdict_command(Verdict.UNSURE, "Keep crops out until somebody else decides.")
+
+
+@review.command("undo", epilog="Example: flow review undo")
+def review_undo(
+    crops: Annotated[list[str] | None, typer.Argument(help="Without: the last decision of all.")] = None,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    reviewer: Annotated[str, typer.Option(envvar="KAOSET_REVIEWER", help="Who takes it back.")] = "",
+) -> None:
+    """Take a decision back; the one before it stands again."""
+    with _opened(data, catalog) as (known, _):
+        last = known.last_decided()
+        chosen = [_only_crop(known, crop) for crop in crops] if crops else [last] if last else []
+        standing = known.decisions()
+        undecided = [crop for crop in chosen if crop not in standing]
+        if undecided or not chosen:
+            raise UsageError(f"{undecided[0][:12] if undecided else 'undo'}: there is no decision to take back")
+        known.decide([_decision(crop, None, reviewer, None) for crop in chosen])
+    print(f"taken back: {', '.join(crop[:12] for crop in chosen)}")
+
+
+@app.command("status", epilog="Example: flow status --json | jq .waiting")
+def status(
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what the last run did, what waits for a person, and which releases there are."""
+    from pipeline.stage import StageReport
+
+    with _opened(data, catalog) as (known, folder):
+        last = next(iter(known.runs()), None)
+        decided = known.decisions()
+        waiting = sum(crop.sha256 not in decided for crop in known.crops("review", Reason.WAITING))
+        found = sorted(folder.releases.glob("*/[0-9]*"))
+        releases = [one for one in found if (one / "data_manifest.csv").is_file()]
+        body: dict[str, Any] = {
+            "data": str(data),
+            "counts": known.counts(),
+            "waiting": waiting,
+            "releases": [str(one) for one in releases],
+            "last_run": last,
+        }
+    if as_json:
+        print(json.dumps(body, indent=2))
+        return
+    out = console()
+    if last is None:
+        out.print("nothing was run yet; try `flow run build-dataset`")
+        return
+    out.print(f"last run: {last['recipe']}, {last['state']}, began {last['started_at'][:19]} UTC", highlight=False)
+    out.print(summary(StageReport(**report) for report in last["reports"]))
+    out.print(f"waiting for a person: {waiting}" + (" (flow review list)" if waiting else ""), highlight=False)
+    for one in releases:
+        out.print(f"release: {one}", highlight=False, soft_wrap=True)
+
+
+@app.command("explain", epilog="Example: flow explain sandbox:1234")
+def explain(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A post's id, a SHA-256 (or its start), or a file.")],
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+) -> None:
+    """Tell the whole way of a picture: every outcome, its reason and its time."""
+    from pipeline.explain import Way
+    from pipeline.explain import explain as tell
+
+    def grow(tree: Tree, way: Way) -> None:
+        for fact in way.facts:
+            tree.add(fact)
+        for part in way.parts:
+            grow(tree.add(part.title), part)
+
+    with _opened(data, catalog) as (known, _):
+        ways = tell(known, name)
+    for way in ways:
+        tree = Tree(way.title)
+        grow(tree, way)
+        console().print(tree, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("verify", epilog="Example: flow verify sandbox/001")
+def verify(
+    release: Annotated[str | None, typer.Argument(help="Folder, recipe/number or recipe; without: the last.")] = None,
+    data: Data = Path("data"),
+) -> None:
+    """Read a whole release again and name every fault."""
+    from pipeline.export import find_release
+    from pipeline.verify import verify as faults_of
+
+    path = Path(release) if release and Path(release).is_dir() else find_release(data / "releases", release)
+    faults = faults_of(path)
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise WorldError(f"{path}: {len(faults)} faults; publish it again with `flow run publish-dataset`")
+    print(f"{path}: sound")
+
+
+@app.command("sandbox", epilog="Example: flow sandbox --port 8600 --posts 200 --faults")
+def sandbox(
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    posts: Annotated[int, typer.Option(min=1, help="How many posts it holds.")] = 600,
+    faults: Annotated[bool, typer.Option("--faults", help="Fail as real boards do.")] = False,
+    data: Data = Path("data"),
+) -> None:
+    """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C."""
+    from pipeline.sandbox import board
+
+    board.main(["--cache", str(data / "sandbox"), "--posts", str(posts), "--port", str(port), *["--faults"] * faults])
+
+
+@app.command("cascades", epilog="Example: flow cascades fetch")
+def cascades(
+    what: Annotated[str | None, typer.Argument(metavar="[fetch]", help="Download what is missing.")] = None,
+) -> None:
+    """Say where the cascade file is, or fetch it once; it is third-party data and not part of kaoset."""
+    from pipeline.detectors import lbpcascade
+
+    if what not in (None, "fetch"):
+        raise UsageError(f"{what}: unknown; say `flow cascades` or `flow cascades fetch`")
+    path = lbpcascade.fetch() if what == "fetch" else lbpcascade.find()
+    print(f"lbpcascade_animeface: {path}")
+
+
+@app.command("serve", epilog="Example: flow serve danbooru --every 6h")
+def serve(
+    recipe: RecipeName = None,
+    data: Data = Path("data"),
+    overrides: Overrides = None,
+    every: Annotated[str | None, typer.Option(help="Such as 30m, 6h or 1d.")] = None,
+    cron: Annotated[str | None, typer.Option(help='Such as "0 4 * * *", in UTC.')] = None,
+    port: Annotated[int | None, typer.Option(help="Of the Prefect server, if one is started here.")] = None,
+) -> None:
+    """Build on a schedule, and train whenever a release is published; the page of Prefect shows it all."""
+    from flows.server import prepare
+
+    prepare(data / ".prefect")
+    from flows.serve import serve_flows
+
+    serve_flows(recipe, data, overrides or [], every, cron, port)
+
+
+def _run_dataset(
+    name: str, recipe: str | None, overrides: list[str], settings: Any, *, prefect: bool, train: bool
+) -> None:
+    from flows import jobs
+    from pipeline.recipe import load
+
+    chosen = load(recipe, overrides)
+    trained = None
+    with display() as shown:
+        if prefect:
+            order = {"recipe": recipe, "overrides": overrides, "data": str(settings.data), "limit": settings.limit}
+            built = _with_prefect(settings.data, shown, name, settings=settings, train=train, **order)["built"]
+            trained = built.release if train else None
+        else:
+            built = getattr(jobs, name)(chosen, settings, shown)
+            if train and built.release:
+                try:
+                    jobs.train_release(settings.data, str(built.release.path), [], shown)
+                    trained = built.release
+                except WorldError as error:
+                    shown.say(f"not trained: {error}")
+    _summarise(built, trained, settings.data)
+
+
+def _with_prefect(data: Path, shown: Display, name: str, *, settings: Any = None, **parameters: Any) -> Any:
+    """Run a flow in this process against a Prefect server, and turn its state into a result or an error."""
+    from flows.server import prepare, running
+
+    prepare(data / ".prefect")
+    from flows import orchestrate
+
+    with running() as _:
+        return orchestrate.run_here(name, shown, settings, parameters)
+
+
+def _summarise(built: Any, trained: Any, data: Path) -> None:
+    out = console()
+    out.print(summary(built.reports))
+    if built.waiting:
+        out.print(f"waiting for a person: {built.waiting} crops (flow review list)", highlight=False)
+    if built.release is None:
+        return
+    fresh = "published" if built.release.new else "unchanged"
+    out.print(f"release {fresh}: {built.release.path} ({built.release.crops} faces)", highlight=False, soft_wrap=True)
+    out.print(f"look at:   {built.release.path / 'contact_sheet.png'}", highlight=False, soft_wrap=True)
+    if trained is not None:
+        run_dir = data / "trainings" / trained.name.replace("/", "-")
+        out.print(f"training:  {run_dir}", highlight=False, soft_wrap=True)
+
+
+def _opened(data: Path, catalog: str) -> Any:
+    """Open the catalog for reading or deciding; a run may go on meanwhile."""
+    from contextlib import contextmanager
+
+    from pipeline.catalog import Catalog
+    from pipeline.run import DataFolder
+
+    folder = DataFolder(data)
+    if not catalog and not folder.catalog.is_file():
+        raise UsageError(f"{data}: no dataset there yet; run `flow run build-dataset --data {data}` first")
+
+    @contextmanager
+    def opened() -> Any:
+        known = Catalog(catalog or folder.catalog)
+        try:
+            yield known, folder
+        finally:
+            known.close()
+
+    return opened()
+
+
+def _only_crop(known: Any, prefix: str) -> str:
+    found = {record.sha256 for _, record in known.find(prefix) if isinstance(record, FaceCrop)}
+    crops = {sha256 for sha256 in found if sha256.startswith(prefix)}
+    if len(crops) != 1:
+        raise UsageError(f"{prefix}: {len(crops) or 'no'} crops begin so; `flow review list` shows them")
+    return str(crops.pop())
+
+
+def _decision(crop: str, verdict: Verdict | None, reviewer: str, label: str | None) -> ReviewDecision:
+    return ReviewDecision(
+        crop_sha256=crop,
+        verdict=verdict,
+        label=label,
+        reviewer=reviewer or getpass.getuser(),
+        via="cli",
+        decided_at=datetime.now(UTC),
+    )
+
+
+def _queued(crop: FaceCrop, path: Path) -> dict[str, Any]:
+    return {
+        "crop_sha256": crop.sha256,
+        "score": crop.detection.score,
+        "detector": crop.detection.detector,
+        "agreed": crop.detection.agreed,
+        "side": crop.side,
+        "image_sha256": crop.detection.image_sha256,
+        "path": str(path),
+    }

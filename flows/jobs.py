@@ -1,0 +1,139 @@
+"""The three flows as plain functions: what Prefect orchestrates, and what runs as well without it."""
+
+from __future__ import annotations
+
+import signal
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from flows.show import Display
+from pipeline.errors import UsageError, WorldError
+from pipeline.export import Release, find_release
+from pipeline.recipe import Recipe, load, parse
+from pipeline.run import STAGES, Build, DataFolder, Settings
+from pipeline.stage import StageReport
+from pipeline.train import TrainConfig, TrainResult, train_gan
+from pipeline.verify import verify
+
+NOWHERE = "http://sandbox.invalid"  # publishing asks no board for anything
+
+
+class Call(Protocol):
+    """How a step is run: as it is, or as a Prefect task."""
+
+    def __call__(self, name: str, step: Callable[[], StageReport], /) -> StageReport:
+        """Run *step* under that name."""
+        ...
+
+
+def plainly(_name: str, step: Callable[[], StageReport]) -> StageReport:
+    """Run a step as it is."""
+    return step()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a build ended with."""
+
+    recipe: Recipe
+    reports: Sequence[StageReport]
+    release: Release | None  # None: no crop is accepted yet
+    waiting: int  # crops in the review queue
+
+
+def build_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:
+    """Run every stage; what is known is not done again."""
+    return _run(recipe, settings, display, call, Build.step)
+
+
+def publish_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:
+    """Publish what has been scraped and decided, without asking any board."""
+    offline = replace(settings, sandbox_url=settings.sandbox_url or NOWHERE)
+    return _run(recipe, offline, display, call, Build.recall)
+
+
+def _run(
+    recipe: Recipe, settings: Settings, display: Display, call: Call, step: Callable[[Build, str], StageReport]
+) -> Built:
+    with Build(recipe, settings, display.progress, display.say) as build:
+        for name in STAGES:
+            if name == "export" and not build.reports[-1].kept:
+                display.say("no crop is accepted yet, so nothing is published: see `flow review list`")
+                break
+            call(name, lambda name=name: step(build, name))  # type: ignore[misc]
+        review = next(report for report in build.reports if report.stage == "review")
+        return Built(
+            recipe=build.recipe,
+            reports=tuple(build.reports),
+            release=build.release,
+            waiting=review.dropped.get("waiting", 0),
+        )
+
+
+def train_release(
+    data: Path, name: str | None, overrides: Sequence[str], display: Display, *, kimg: float | None = None
+) -> tuple[Path, TrainResult]:
+    """Train on a release by its own recipe; a finished training is left alone, an unfinished one goes on.
+
+    Raises:
+        UsageError: There is no such release, or it is not sound.
+        WorldError: PyTorch is not installed.
+    """
+    folder = DataFolder(data)
+    release = find_release(folder.releases, name)
+    faults = verify(release)
+    if faults:
+        raise WorldError(f"{release}: not sound ({faults[0]}), so it is not trained on; see `flow verify {release}`")
+    recipe = recipe_of(release, overrides)
+    section = recipe.train if kimg is None else recipe.train.model_copy(update={"kimg": kimg})
+    config = TrainConfig(seed=recipe.seed, **section.model_dump())
+    run_dir = folder.trainings / f"{release.parent.name}-{release.name}"
+    with _terminated() as stop:
+        result = train_gan(
+            release,
+            run_dir,
+            config,
+            progress=lambda now: display.progress("train", round(now.kimg * 1000), round(now.total_kimg * 1000)),
+            stop=stop,
+        )
+    return run_dir, result
+
+
+def recipe_of(release: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read the recipe that a release was made by.
+
+    Raises:
+        RecipeError: It is not readable, or an override is wrong.
+    """
+    path = release / "recipe.toml"
+    if overrides:
+        return load(str(path), overrides)
+    try:
+        return parse(tomllib.loads(path.read_text("utf-8")), str(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not readable ({error}); see `flow verify {release}`") from error
+
+
+@contextmanager
+def _terminated() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and Ctrl-C into a question that the training asks after every step."""
+    asked: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    try:
+        before = {one: signal.signal(one, remember) for one in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: Prefect's engine will end us another way
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,159 @@
+"""The flows as Prefect sees them: one task a stage, its counts, and an event for every release."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_client, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
+from prefect.events import emit_event
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Crashed
+
+from flows import jobs
+from flows.show import Display, Lines
+from pipeline.export import Release
+from pipeline.recipe import load
+from pipeline.run import Settings
+from pipeline.stage import StageReport
+
+RELEASE_PUBLISHED = "release.published"
+DISPLAY: ContextVar[Display] = ContextVar("DISPLAY")
+SETTINGS: ContextVar[Settings] = ContextVar("SETTINGS")  # what the command line says and no deployment does
+DRAIN_S = 10.0
+
+
+def as_task(name: str, step: Callable[[], StageReport]) -> StageReport:
+    """Run a stage as one task; its memory is the catalog, so Prefect caches and retries nothing."""
+    return task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(step)()
+
+
+@flow(name="build-dataset", persist_result=False, validate_parameters=True)
+def build_dataset(
+    recipe: str | None = None,
+    overrides: list[str] | None = None,
+    data: str = "data",
+    limit: int | None = None,
+    train: bool = True,  # noqa: FBT001, FBT002 - a flow's parameters are plain values by name
+) -> dict[str, Any]:
+    """Scrape, find and cut faces, publish a release, and train on it."""
+    return _dataset(jobs.build_dataset, recipe, overrides, data, limit, train)
+
+
+@flow(name="publish-dataset", persist_result=False, validate_parameters=True)
+def publish_dataset(
+    recipe: str | None = None,
+    overrides: list[str] | None = None,
+    data: str = "data",
+    limit: int | None = None,
+    train: bool = False,  # noqa: FBT001, FBT002
+) -> dict[str, Any]:
+    """Publish what has been scraped and decided so far."""
+    return _dataset(jobs.publish_dataset, recipe, overrides, data, limit, train)
+
+
+@flow(name="train-gan", persist_result=False, validate_parameters=True)
+def train_gan(release: str | None = None, data: str = "data", overrides: list[str] | None = None) -> dict[str, Any]:
+    """Train a GAN on a release."""
+    run_dir, result = jobs.train_release(Path(data), release, overrides or [], _display())
+    return {"run": str(run_dir), "finished": result.finished, "kimg": result.kimg}
+
+
+def run_here(name: str, display: Display, settings: Settings | None, parameters: dict[str, Any]) -> Any:
+    """Run a flow in this process and return what it returned.
+
+    Prefect's exit codes say little of a flow's state, so the state itself is asked.
+
+    Raises:
+        KaosetError: The flow failed; whatever it raised is raised again.
+    """
+    shown = DISPLAY.set(display)
+    set_ = SETTINGS.set(settings) if settings else None
+    runnable: Any = {"build_dataset": build_dataset, "publish_dataset": publish_dataset, "train_gan": train_gan}[name]
+    try:
+        sweep()
+        # The heartbeat thread costs a second at the end of every flow; nobody watches for zombies here: sweep() does.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            state = runnable(**parameters, return_state=True)
+        drain()
+        return state.result(raise_on_failure=True)
+    finally:
+        DISPLAY.reset(shown)
+        if set_ is not None:
+            SETTINGS.reset(set_)
+
+
+def drain() -> None:
+    """Wait until the server has written down every run that it was told of; they arrive as events, later."""
+    with get_client(sync_client=True) as client:
+        until = time.monotonic() + DRAIN_S
+        while time.monotonic() < until:
+            runs = client.read_flow_runs(limit=1)
+            tasks = client._client.post(  # noqa: SLF001 - the sync client has no count of its own
+                "/task_runs/count", json={"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
+            )
+            if runs and tasks.is_success and tasks.json() == 0:
+                return
+            time.sleep(0.2)
+
+
+def sweep() -> int:
+    """Mark as crashed what a killed run left "running"; the data folder is locked, so nothing of ours can be."""
+    stale = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=stale)))
+        for run in runs:
+            client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
+        return len(runs)
+
+
+def _dataset(
+    job: Callable[..., jobs.Built],
+    recipe: str | None,
+    overrides: list[str] | None,
+    data: str,
+    limit: int | None,
+    train: bool,  # noqa: FBT001
+) -> dict[str, Any]:
+    settings = SETTINGS.get(Settings(data=Path(data), limit=limit))
+    built = job(load(recipe, overrides or []), settings, _display(), as_task)
+    _artifact(built)
+    if built.release is not None:
+        _announce(built.release, data)
+        if train:
+            train_gan(release=str(built.release.path), data=data)
+    return {"built": built} if DISPLAY.get(None) else {"release": str(built.release and built.release.path)}
+
+
+def _announce(release: Release, data: str) -> None:
+    """Tell whoever waits: a deployment of train-gan on a machine with a GPU, for one."""
+    if release.new:
+        emit_event(
+            event=RELEASE_PUBLISHED,
+            resource={"prefect.resource.id": f"kaoset.release.{release.name.replace('/', '.')}"},
+            payload={
+                "path": str(release.path.resolve()),
+                "data": str(Path(data).resolve()),
+                "crops": release.crops,
+                "manifest_sha256": release.manifest_sha256,
+            },
+        )
+
+
+def _artifact(built: jobs.Built) -> None:
+    rows = [
+        {"stage": one.stage, "seen": one.seen, "kept": one.kept, "new": one.judged, **one.dropped}
+        for one in built.reports
+    ]
+    create_table_artifact(table=rows, key=f"counts-{built.recipe.name.replace('_', '-')}")
+
+
+def _display() -> Display:
+    return DISPLAY.get(Lines())

@@ -1,0 +1,115 @@
+"""What a person sees while a flow runs and when it has ended: bars, lines, the summary table."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pipeline.stage import StageReport
+
+LINE_EVERY_S = 10.0  # where nobody watches a terminal
+
+
+class Display(Protocol):
+    """Where a flow says what it does."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is; *total* 0: nobody knows."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Show one line at once."""
+        ...
+
+
+class Bars:
+    """A bar for each stage, on a terminal."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage)
+        self._bars.update(self._tasks[stage], completed=done, total=total or None)
+
+    def say(self, line: str) -> None:
+        """Print above the bars."""
+        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Lines:
+    """A line every ten seconds, in a log."""
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+        self._lock = threading.Lock()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Say where the stage is, if nothing was said for a while."""
+        with self._lock:
+            if time.monotonic() - self._shown < LINE_EVERY_S:
+                return
+            self._shown = time.monotonic()
+        self.say(f"{stage}: {done}/{total}" if total else f"{stage}: {done}")
+
+    def say(self, line: str) -> None:
+        """Print to the error stream, so that results can be piped."""
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """Choose bars for a terminal, lines for a log."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield Bars(bars)
+
+
+def console() -> Console:
+    """Give the console for results; a log gets lines that are wide enough to keep a table whole."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
+def summary(reports: Iterable[StageReport]) -> Table:
+    """Draw the table of stages: what each saw, kept and dropped, and how fast."""
+    table = Table(title="What became of every item", title_justify="left")
+    table.add_column("stage", no_wrap=True)
+    for name in ("seen", "kept", "new", "seconds", "items/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("dropped, by reason", overflow="fold")
+    for one in reports:
+        rate = f"{one.judged / one.seconds:.1f}" if one.judged and one.seconds > 0.005 else ""
+        reasons = ", ".join(f"{reason} {count}" for reason, count in one.dropped.items())
+        counts = (f"{one.seen:,}", f"{one.kept:,}", f"{one.judged:,}", f"{one.seconds:.1f}", rate)
+        table.add_row(one.stage, *counts, reasons)
+    return table

@@ -1,0 +1,118 @@
+"""Why any picture is, or is not, in a dataset: an item's whole way, from its post to its last outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.catalog import Catalog, Remembered
+from pipeline.errors import UsageError
+from pipeline.manifest import sha256_of
+from pipeline.records import Detection, FaceCrop, Image, Post, ReviewDecision
+
+SHORTEST = 6  # digits of a hash that a person must type
+
+
+@dataclass(slots=True)
+class Way:
+    """A thing, what was said of it, and what was made of it."""
+
+    title: str
+    facts: list[str] = field(default_factory=list)
+    parts: list[Way] = field(default_factory=list)
+
+
+def explain(catalog: Catalog, name: str) -> list[Way]:
+    """Tell the way of every post that *name* leads to.
+
+    Args:
+        catalog: What is remembered.
+        name: A post's id, the SHA-256 of an image or a crop (its first digits are enough), or a file.
+
+    Raises:
+        UsageError: Nothing of that name is known.
+    """
+    if Path(name).is_file():
+        name = sha256_of(Path(name))
+    post = catalog.post(name)
+    if post is not None:
+        return [_of_post(catalog, post, "")]
+    sha256 = name.lower()
+    if len(sha256) < SHORTEST or set(sha256) - set("0123456789abcdef"):
+        raise UsageError(f"{name}: no such post; give a post's id (board:123), a SHA-256 or a file")
+    posts = {post.id: post for post in _posts_of(catalog, sha256)}
+    if not posts:
+        raise UsageError(f"{name}: unknown to this catalog; is it the right --data?")
+    return [_of_post(catalog, posts[post_id], sha256) for post_id in sorted(posts)]
+
+
+def _posts_of(catalog: Catalog, sha256: str) -> Iterator[Post]:
+    images = {record.sha256 for _, record in catalog.find(sha256) if isinstance(record, Image)}
+    crops = [record for _, record in catalog.find(sha256) if isinstance(record, FaceCrop)]
+    images |= {crop.detection.image_sha256 for crop in crops if crop.sha256.startswith(sha256)}
+    for image in sorted(images):
+        for item, record in catalog.find(image):
+            if isinstance(record, Image):
+                post = catalog.post(item)
+                if post is not None:
+                    yield post
+
+
+def _of_post(catalog: Catalog, post: Post, wanted: str) -> Way:
+    way = Way(f"post {post.id}")
+    way.facts.append(post.page_url)
+    shown = [post.rating and f"rating {post.rating}", post.posted_at and f"posted {post.posted_at:%Y-%m-%d %H:%M} UTC"]
+    way.facts += [", ".join(fact for fact in shown if fact), *(["tags " + " ".join(post.tags)] if post.tags else [])]
+    images: dict[str, Image] = {}
+    for said in catalog.history(post.id):
+        way.facts.append(_told(said))
+        images.update({one.sha256: one for one in said.outputs if isinstance(one, Image)})
+    way.parts = [_of_image(catalog, image, wanted) for image in images.values()]
+    return way
+
+
+def _of_image(catalog: Catalog, image: Image, wanted: str) -> Way:
+    way = Way(f"image {image.sha256}")
+    way.facts.append(f"{image.format} {image.width}×{image.height}, {image.bytes:,} bytes, md5 {image.md5}")
+    faces: dict[str, Detection] = {}
+    for said in [*catalog.history(f"{image.post_id}={image.sha256}"), *catalog.history(image.sha256)]:
+        way.facts.append(_told(said))
+        faces.update({one.id: one for one in said.outputs if isinstance(one, Detection)})
+    parts = [(_crops_of(catalog, face), _of_face(catalog, face)) for face in faces.values()]
+    exact = [part for crops, part in parts if wanted and any(crop.startswith(wanted) for crop in crops)]
+    way.parts = exact or [part for _, part in parts]
+    return way
+
+
+def _crops_of(catalog: Catalog, face: Detection) -> set[str]:
+    return {one.sha256 for said in catalog.history(face.id) for one in said.outputs if isinstance(one, FaceCrop)}
+
+
+def _of_face(catalog: Catalog, face: Detection) -> Way:
+    box = face.box
+    way = Way(f"face at {box.left},{box.top} {box.width}×{box.height}")
+    way.facts.append(f"{face.detector} {face.score:.3f}{', agreed' if face.agreed else ''}")
+    decisions = catalog.decisions()
+    for said in catalog.history(face.id):
+        way.facts.append(_told(said))
+        for crop in said.outputs:
+            if isinstance(crop, FaceCrop) and said.stage == "crop":
+                way.facts.append(f"crop {crop.sha256}, {crop.side} px → {crop.size} px")
+                way.facts += _decided(decisions.get(crop.sha256))
+    return way
+
+
+def _decided(decision: ReviewDecision | None) -> list[str]:
+    if decision is None or decision.verdict is None:
+        return []
+    return [
+        f"{decision.decided_at:%Y-%m-%d %H:%M:%S} decision: {decision.verdict} by {decision.reviewer or 'somebody'}"
+    ]
+
+
+def _told(said: Remembered) -> str:
+    verdict = "kept" if said.reason is None else f"dropped: {said.reason}"
+    detail = f" ({said.detail})" if said.detail else ""
+    made = f", {len(said.outputs)} made" if said.outputs else ""
+    return f"{said.at:%Y-%m-%d %H:%M:%S} {said.stage} [{said.fingerprint[:8]}]: {verdict}{detail}{made}"

@@ -1,0 +1,372 @@
+"""A recipe: the named, typed description of one dataset, from TOML with one-line errors."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import RecipeError, UsageError
+
+Rating = Literal["g", "s", "q", "e"]
+BUILT_IN = files("pipeline") / "recipes"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DanbooruSection(_Section):
+    """A board that speaks Danbooru's dialect."""
+
+    kind: Literal["danbooru"]
+    board: str = "danbooru"
+    """A name from the table of boards (danbooru, safebooru, testbooru), `sandbox`, or an address (https://…)."""
+    name: str = ""
+    """The first part of the posts' ids; the board's name if empty."""
+    query: str = ""
+    """Tags as on the board's own search page; at most two that count without an account."""
+    push_down: bool = True
+    """Ask the board only for dates and ratings that the filter keeps; off: list all, and drop here with a reason."""
+    min_gap_s: float = Field(1.0, ge=0)
+    """Least seconds between two requests to one host."""
+
+
+class FolderSection(_Section):
+    """A folder of pictures, with all folders below it."""
+
+    kind: Literal["folder"]
+    path: Path
+    """Where the pictures lie; relative to the working folder."""
+    name: str = "folder"
+    """The first part of the posts' ids."""
+    rating: Rating = "g"
+    """What you declare your pictures to be."""
+
+
+Source = Annotated[DanbooruSection | FolderSection, Field(discriminator="kind")]
+
+
+class FilterSection(_Section):
+    """What is worth asking for (posts) and worth keeping (crops); 0 or nothing switches a rule off."""
+
+    since: date | None = None
+    """First day (UTC) of the release, or else of the posting."""
+    until: date | None = None
+    """First day (UTC) that is too late."""
+    ratings: tuple[Rating, ...] = ("g",)
+    """Ratings to take: g general, s sensitive, q questionable, e explicit."""
+    with_tags: tuple[str, ...] = ()
+    """Tags that a post must have, all of them."""
+    without_tags: tuple[str, ...] = ()
+    """Tags that a post must not have, none of them."""
+    min_face: int = Field(32, ge=0)
+    """Least side of a face in the image, pixels."""
+    min_score: float = Field(0.0, ge=0, le=1)
+    """Least score of a detection, 0 to 1."""
+    min_sharpness: float = Field(0.0, ge=0)
+    """Least variance of the Laplacian at 128 px; drawn lines give hundreds, blurred ones tens."""
+    min_contrast: float = Field(0.0, ge=0, le=127)
+    """Least standard deviation of grey, 0 to 127."""
+    min_chroma: float = Field(0.0, ge=0)
+    """Least mean distance from grey in Lab; about 3 drops monochrome pictures."""
+
+
+class ScrapeSection(_Section):
+    """How files are fetched."""
+
+    contact: str = "https://pypi.org/project/kaoset"
+    """Goes into the User-Agent: an address where a board's admin can reach you."""
+    threads: int = Field(4, ge=1, le=64)
+    """Files under way at once, over all hosts; the pace of one host is `min_gap_s`."""
+    max_bytes: int = Field(100_000_000, gt=0)
+    """Largest file that is fetched."""
+    max_pixels: int = Field(100_000_000, gt=0)
+    """Largest picture that is decoded, width times height."""
+
+
+class DetectSection(_Section):
+    """Where the faces are."""
+
+    detectors: tuple[Literal["lbpcascade", "animeface"], ...] = ("lbpcascade", "animeface")
+    """With both, the cascade proposes and animeface judges; without the cascade's file animeface works alone."""
+    side: int = Field(640, ge=128, le=4096)
+    """Longer side of the reduced picture in which faces are looked for, pixels."""
+    timeout_s: float = Field(60.0, gt=0)
+    """Longest time for one image; beyond it the image is dropped."""
+
+
+class CropSection(_Section):
+    """How the square is cut."""
+
+    zoom: float = Field(1.5, ge=1, le=4)
+    """Side of the window in sides of the face's box."""
+    size: int = Field(256, ge=16, le=2048)
+    """Side of the crop, pixels; faces whose window is smaller are dropped, never enlarged."""
+    max_padding: float = Field(0.25, ge=0, le=1)
+    """Largest share of the window that may lie outside the image; its edge is repeated there."""
+
+
+class DedupSection(_Section):
+    """What counts as the same."""
+
+    max_distance: int = Field(6, ge=0, le=31)
+    """Bits of the 64-bit perceptual hash that may differ."""
+
+
+class ReviewSection(_Section):
+    """What is sure without a person; everything else waits in the queue."""
+
+    accept_agreed: float = Field(0.5, ge=0, le=2)
+    """Least score when two detectors agree; above 1 nothing is sure."""
+    accept_alone: float = Field(0.9, ge=0, le=2)
+    """Least score of one detector alone; above 1 nothing is sure."""
+
+
+class SplitSection(_Section):
+    """Shares of families, adding up to 1."""
+
+    train: float = Field(0.9, ge=0, le=1)
+    validation: float = Field(0.05, ge=0, le=1)
+    test: float = Field(0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares add up to {total:g}, not to 1")
+        return self
+
+
+class ReleaseSection(_Section):
+    """What is published beside the crops, the manifest and the arrays."""
+
+    formats: tuple[Literal["stylegan"], ...] = ("stylegan",)
+    """`stylegan`: the zip that StyleGAN2-ADA, StyleGAN3 and R3GAN read; the crop size must be a power of two."""
+
+
+class TrainSection(_Section):
+    """The GAN that a published release starts."""
+
+    network: Literal["dcgan"] = "dcgan"
+    """Which network."""
+    size: Literal[16, 32, 64, 128] = 64
+    """Pixels a side; also that of faces.npy."""
+    width: int = Field(64, ge=8, le=1024)
+    """Channels of the layers next to the picture; doubled each time the side is halved."""
+    kimg: float = Field(500.0, gt=0)
+    """Thousands of real images to show."""
+    batch: int = Field(128, ge=2)
+    """Images a step."""
+    mirror: bool = False
+    """Show mirrored images too; doubles the data, but hair partings are not symmetric."""
+    lr: float = Field(2e-4, gt=0)
+    """Of Adam, for both networks."""
+    label_smoothing: float = Field(0.0, ge=0, le=0.5)
+    """One-sided: what real images fall short of 1."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: the GPU when there is one."""
+    sample_every_kimg: float = Field(10.0, gt=0)
+    """How often sample grids are drawn."""
+    checkpoint_every_kimg: float = Field(50.0, gt=0)
+    """How often a checkpoint is written."""
+
+
+class Recipe(_Section):
+    """One dataset, whole."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    """Names the folder of its releases."""
+    seed: int = 0
+    """Of every random choice: the splits, the training."""
+    sources: tuple[Source, ...] = Field(min_length=1)
+    """Where posts come from."""
+    filter: FilterSection = FilterSection()
+    scrape: ScrapeSection = ScrapeSection()
+    detect: DetectSection = DetectSection()
+    crop: CropSection = CropSection()
+    dedup: DedupSection = DedupSection()
+    review: ReviewSection = ReviewSection()
+    split: SplitSection = SplitSection()
+    release: ReleaseSection = ReleaseSection()
+    train: TrainSection = TrainSection()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [source_name(source) for source in self.sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sources are named {max(names, key=names.count)}; give each its own `name`")
+        if "stylegan" in self.release.formats and self.crop.size & (self.crop.size - 1):
+            raise ValueError(f"crop.size is {self.crop.size}; the stylegan format needs a power of two")
+        return self
+
+    def to_toml(self) -> str:
+        """Write every value, defaults too, so that a later kaoset reads the same recipe."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+
+def source_name(source: DanbooruSection | FolderSection) -> str:
+    """Name a source: what the person said, or the board."""
+    if source.name or isinstance(source, FolderSection):
+        return source.name
+    return source.board.split("//")[-1].split("/")[0].split(":")[0]
+
+
+def built_in() -> list[str]:
+    """List the recipes that come with kaoset."""
+    return sorted(one.name.removesuffix(".toml") for one in BUILT_IN.iterdir() if one.name.endswith(".toml"))
+
+
+def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and lay ``key=value`` overrides over it.
+
+    Args:
+        name: A built-in name or the path of a TOML file. None: ``sandbox``, or ``default`` when *overrides* name
+            sources.
+        overrides: Such as ``filter.since=2005-01-01`` or ``sources.0.kind=folder``; values are JSON, else text.
+
+    Raises:
+        RecipeError: Something is unknown, missing or out of range; the message names it and the nearest right name.
+    """
+    if name is None:
+        name = "default" if any(one.startswith("sources.") for one in overrides) else "sandbox"
+    body = _read(name)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise UsageError(f"-p {override}: no value; write -p key=value, such as -p filter.since=2005-01-01")
+        _set(body, key.strip(), _value(value))
+    return parse(body, name)
+
+
+def parse(body: Mapping[str, Any], origin: str) -> Recipe:
+    """Check a recipe that was read.
+
+    Raises:
+        RecipeError: As `load`.
+    """
+    try:
+        return Recipe.model_validate(body)
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {_one_line(error)}") from error
+
+
+def documented(recipe: Recipe) -> str:
+    """Write a recipe as TOML with what every field means, to copy and change."""
+    lines = _documented(recipe, "")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _documented(section: BaseModel, path: str) -> list[str]:
+    lines: list[str] = []
+    tables: list[str] = []
+    for key, field in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, BaseModel):
+            tables += [
+                "",
+                f"# {(type(value).__doc__ or '').strip()}",
+                f"[{path}{key}]",
+                *_documented(value, f"{path}{key}."),
+            ]
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for one in value:
+                tables += ["", f"# {(type(one).__doc__ or '').strip()}", f"[[{path}{key}]]", *_documented(one, "")]
+        else:
+            shown = _without_none({key: section.model_dump(mode="json", include={key})[key]})
+            text = tomli_w.dumps(shown).strip() if shown else f"# {key} ="
+            comment = f"  # {field.description}" if field.description else ""
+            lines.append(" ".join(text.split()) + comment)
+    return lines + tables
+
+
+def _read(name: str) -> dict[str, Any]:
+    if name in built_in():
+        return tomllib.loads((BUILT_IN / f"{name}.toml").read_text("utf-8"))
+    try:
+        return tomllib.loads(Path(name).read_text("utf-8"))
+    except FileNotFoundError as error:
+        near = difflib.get_close_matches(name, built_in(), 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise RecipeError(
+            f"{name}: no such recipe; {hint}built in are {', '.join(built_in())}, or give a TOML file"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{name}: not readable as TOML ({error})") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _set(body: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.0.b`` in nested tables; another kind of source forgets what the old kind had."""
+    *path, last = key.split(".")
+    place: Any = body
+    for part in path:
+        place = _enter(place, part, key)
+    if isinstance(place, list):
+        place[_index(place, last, key)] = value
+        return
+    if last == "kind" and place.get("kind", value) != value:
+        place.clear()
+    place[last] = value
+
+
+def _enter(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        index = _index(place, part, key)
+        if index == len(place):
+            place.append({})
+        return place[index]
+    if not isinstance(place, dict):
+        raise RecipeError(f"-p {key}: {part} is no table; see `flow ls RECIPE` for the names")
+    return place.setdefault(part, [] if part == "sources" else {})
+
+
+def _index(place: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) > len(place):
+        raise RecipeError(f"-p {key}: {part} is no number from 0 to {len(place)}")
+    return int(part)
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    kinds = {"danbooru": DanbooruSection, "folder": FolderSection}
+    model: Any = Recipe
+    shown: list[str] = []
+    for part in first["loc"]:
+        if isinstance(part, str) and part in kinds and shown and shown[-1].isdigit():
+            model = kinds[part]
+            continue
+        shown.append(str(part))
+        field = getattr(model, "model_fields", {}).get(part) if isinstance(part, str) else None
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    where = ".".join(shown)
+    if first["type"] == "extra_forbidden":
+        known = list(getattr(model, "model_fields", {}))
+        near = difflib.get_close_matches(shown[-1], known, 1, 0.4)
+        return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+    given = first.get("input")
+    value = f" (given: {given!r})" if where and not isinstance(given, (dict, list, BaseModel)) else ""
+    return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _without_none(body: Any) -> Any:
+    if isinstance(body, dict):
+        return {key: _without_none(value) for key, value in body.items() if value is not None}
+    if isinstance(body, list):
+        return [_without_none(value) for value in body]
+    return body

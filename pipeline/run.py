@@ -1,0 +1,558 @@
+"""Runs a recipe's stages over a data folder: nothing is lost, nothing is judged twice, and the counts add up."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO, TypeVar
+
+from pipeline.catalog import Catalog, count_reasons
+from pipeline.crop import CropFaces
+from pipeline.dedup import DropNearDuplicates, DropSameBytes
+from pipeline.detect import DetectFaces
+from pipeline.detectors import lbpcascade
+from pipeline.errors import DetectorError, InvariantError, StoreError, UsageError, WorldError
+from pipeline.export import Contents, Release, publish
+from pipeline.filter import FilterCrops
+from pipeline.http import Client
+from pipeline.manifest import ManifestRow, row, split_of
+from pipeline.recipe import DanbooruSection, FolderSection, Recipe, source_name
+from pipeline.records import FaceCrop, Image, Post, Reason, Record
+from pipeline.review import ReviewCrops
+from pipeline.scrape import FetchFiles
+from pipeline.select import SelectPosts
+from pipeline.sources import BOARDS, Source
+from pipeline.sources.danbooru import DanbooruSource
+from pipeline.sources.folder import FolderSource
+from pipeline.stage import Outcome, Scope, Stage, StageReport, fingerprint
+from pipeline.store import Store
+from pipeline.workers import Workers
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+R = TypeVar("R", bound=Record)
+
+STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
+COMMIT_EVERY = 200  # outcomes
+COMMIT_AFTER_S = 0.5  # at most this much work is done again after a kill
+SANDBOX = "sandbox"
+SANDBOX_START_S = 300.0
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Where everything of a person's datasets lies."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        """The embedded catalog."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def store(self) -> Store:
+        """Images and crops by SHA-256."""
+        return Store(self.root / "store")
+
+    @property
+    def parts(self) -> Path:
+        """Files under way."""
+        return self.root / "parts"
+
+    @property
+    def releases(self) -> Path:
+        """Published datasets, by recipe and number."""
+        return self.root / "releases"
+
+    @property
+    def trainings(self) -> Path:
+        """Checkpoints and samples, by release."""
+        return self.root / "trainings"
+
+    @property
+    def sandbox(self) -> Path:
+        """What the sandbox board has drawn."""
+        return self.root / "sandbox"
+
+    def lock(self) -> TextIO:
+        """Keep every other run out until the file is closed; a dead process holds no lock.
+
+        Raises:
+            StoreError: Another run works on the folder, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            file = (self.root / ".lock").open("a+")
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --data") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            file.close()
+            raise StoreError(
+                f"{self.root}: another run works on it (process {owner}); wait for it, or choose another --data"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        return file
+
+
+def run_stage(
+    stage: Stage[Any],
+    items: Sequence[Record],
+    catalog: Catalog,
+    store: Store,
+    progress: Progress,
+    *,
+    corpus: str = "",
+) -> tuple[StageReport, list[Any]]:
+    """Judge those of *items* that the catalog does not remember, and return what the stage keeps of all of them.
+
+    Args:
+        stage: What to run.
+        items: No two with the same key.
+        catalog: Remembers every outcome, in small transactions, so that a killed run resumes.
+        store: Where the bytes lie.
+        progress: Told of every outcome.
+        corpus: Names the dataset that a `Scope.CORPUS` stage sees.
+
+    Returns:
+        The counts over all items, and the outputs in the order of the items.
+
+    Raises:
+        InvariantError: The stage lost an item, invented one, or judged one twice.
+    """
+    began = time.monotonic()
+    mark = fingerprint(stage, corpus)
+    by_key = _by_key(stage, items)
+    whole = stage.scope is Scope.CORPUS
+    known = {} if whole else _final(catalog.judged(stage.name, mark, by_key))
+    new = {key: item for key, item in by_key.items() if key not in known}
+    journal = _Journal(catalog, stage, mark, whole)
+    progress(stage.name, len(known), len(by_key))
+    try:
+        for outcome in stage(iter(new.values()), store):
+            journal.add(stage.key(outcome.item), outcome, new)
+            progress(stage.name, len(known) + len(journal.judged), len(by_key))
+    except BaseException:
+        if not whole:
+            journal.commit()
+        raise
+    journal.commit(last=True)
+    lost = new.keys() - journal.judged
+    if lost:
+        raise InvariantError(f"{stage.name}: {len(lost)} items got no outcome, among them {min(lost)}")
+    report, kept = recall_stage(stage, items, catalog, corpus)
+    return replace(report, judged=len(new), seconds=time.monotonic() - began), kept
+
+
+def recall_stage(
+    stage: Stage[Any], items: Sequence[Record], catalog: Catalog, corpus: str = ""
+) -> tuple[StageReport, list[Any]]:
+    """Return what the catalog remembers of *items*, without judging any; what was never judged is left out."""
+    mark = fingerprint(stage, corpus)
+    by_key = _by_key(stage, items)
+    said = catalog.judged(stage.name, mark, by_key)
+    made = catalog.outputs(stage.name, mark, (key for key, reason in said.items() if reason is None))
+    kept = [key for key in by_key if key in said and said[key] is None]
+    outputs = [output for key in kept for output in made.get(key, (by_key[key],))]
+    dropped = count_reasons(said.values())
+    report = StageReport(stage=stage.name, seen=len(said), kept=len(kept), dropped=dropped, judged=0, seconds=0.0)
+    if report.seen != report.kept + sum(dropped.values()):
+        raise InvariantError(f"{stage.name}: saw {report.seen}, kept {report.kept}, dropped {dropped}")
+    return report, outputs
+
+
+def _by_key(stage: Stage[Any], items: Sequence[Record]) -> dict[str, Any]:
+    by_key = {stage.key(item): item for item in items}
+    if len(by_key) < len(items):
+        raise InvariantError(f"{stage.name}: {len(items) - len(by_key)} items share a key with another")
+    return by_key
+
+
+def _final(said: dict[str, Reason | None]) -> dict[str, Reason | None]:
+    """Leave out what is worth another try."""
+    return {key: reason for key, reason in said.items() if not (reason and reason.transient)}
+
+
+class _Journal:
+    """Writes outcomes down, often enough that a kill costs little and seldom enough to be cheap."""
+
+    def __init__(self, catalog: Catalog, stage: Stage[Any], mark: str, whole: bool) -> None:  # noqa: FBT001 - of Scope
+        self._catalog, self._stage, self._mark, self._whole = catalog, stage, mark, whole
+        self._pending: list[tuple[str, Outcome[Any, Any]]] = []
+        self._written = time.monotonic()
+        self.judged: set[str] = set()
+
+    def add(self, key: str, outcome: Outcome[Any, Any], expected: dict[str, Any]) -> None:
+        """Take one outcome.
+
+        Raises:
+            InvariantError: Nobody asked for it, or it is the second.
+        """
+        if key not in expected or key in self.judged:
+            raise InvariantError(f"{self._stage.name}: an outcome too many for {key}")
+        self.judged.add(key)
+        self._pending.append((key, outcome))
+        due = len(self._pending) >= COMMIT_EVERY or time.monotonic() - self._written > COMMIT_AFTER_S
+        if due and not self._whole:
+            self.commit()
+
+    def commit(self, *, last: bool = False) -> None:
+        """Write what is pending; groups of a corpus are written all at once, over what stood there."""
+        if self._pending or (last and self._whole):
+            self._catalog.record(self._stage.name, self._mark, self._pending, anew=self._whole)
+        self._pending = []
+        self._written = time.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run needs beside its recipe, and what never changes a dataset."""
+
+    data: Path
+    catalog_url: str = ""  # "": SQLite in the data folder
+    workers: int = 0  # processes; 0: as many as there are cores
+    limit: int | None = None  # posts of each source, the newest
+    sandbox_url: str = ""  # "": start one when a source asks for it
+    sandbox_posts: int = 600
+    sandbox_faults: bool = False
+    login: str = ""  # of the board
+    api_key: str = ""
+
+
+class Build:
+    """One run of a recipe: enter it, then take the stages in the order of `STAGES`.
+
+    Args:
+        recipe: What to build.
+        settings: Where and with what.
+        progress: Told of every outcome.
+        say: Told what a person should know now, in a line.
+
+    Raises:
+        KaosetError: On entering: the folder, the catalog or a detector is not to be had.
+    """
+
+    def __init__(self, recipe: Recipe, settings: Settings, progress: Progress, say: Callable[[str], None]) -> None:
+        self.recipe, self.settings, self._progress, self._say = recipe, settings, progress, say
+        self.folder = DataFolder(settings.data)
+        self.store = self.folder.store
+        self.reports: list[StageReport] = []
+        self.release: Release | None = None
+        self._stack = ExitStack()
+        self._items: list[Any] = []
+        self._images: dict[str, Image] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.folder.lock())
+            self.recipe = with_detectors_at_hand(self.recipe, self._say)
+            self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
+            stack.callback(self.catalog.close)
+            self._run = self.catalog.begin_run(self.recipe.name)
+            self._stop = threading.Event()
+            self._client = Client(
+                contact=self.recipe.scrape.contact, min_gap_s=self._gap(), tries=6, backoff_s=0.5, stop=self._stop
+            )
+            stack.callback(self._client.close)
+            self._workers = Workers(self.settings.workers or os.cpu_count() or 1)
+            stack.callback(self._workers.close)
+            self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
+            stack.callback(self._sandbox.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self._stop.set()
+        state = "completed" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
+        try:
+            self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports])
+        finally:
+            self._stack.close()
+
+    def step(self, name: str) -> StageReport:
+        """Run the stage of that name; the one before it must have run."""
+        steps: dict[str, Callable[[], StageReport]] = {
+            "list": self._list,
+            "select": lambda: self._through(self._select()),
+            "scrape": lambda: self._through(self._scrape()),
+            "dedup-images": self._dedup_images,
+            "detect": lambda: self._through(self._detect()),
+            "crop": lambda: self._through(self._crop()),
+            "dedup": lambda: self._through(DropNearDuplicates(max_distance=self.recipe.dedup.max_distance)),
+            "filter": lambda: self._through(self._filter()),
+            "review": lambda: self._through(self._review()),
+            "export": self._export,
+        }
+        report = steps[name]()
+        self.reports.append(report)
+        return report
+
+    def recall(self, name: str) -> StageReport:
+        """Take what is remembered of the stage of that name instead of running it: no board is asked for anything."""
+        match name:
+            case "list":
+                self._items = self._listed()
+                report = StageReport(
+                    stage="list", seen=len(self._items), kept=len(self._items), dropped={}, judged=0, seconds=0.0
+                )
+            case "scrape":
+                report, self._items = recall_stage(self._scrape(), self._items, self.catalog)
+            case _:
+                return self.step(name)
+        self.reports.append(report)
+        return report
+
+    # --- the stages, from the recipe ----------------------------------------------------------------------------
+
+    def _list(self) -> StageReport:
+        began, before, listed = time.monotonic(), len(self._listed()), 0
+        for source in self._sources().values():
+            for page in source.pages(self.catalog.cursor(source.listing)):
+                self.catalog.add_page(source.listing, page.posts, page.cursor)
+                listed += len(page.posts)
+                self._progress("list", listed, 0)
+        self._items = self._listed()
+        found = len(self._items)
+        return StageReport(
+            stage="list",
+            seen=found,
+            kept=found,
+            dropped={},
+            judged=max(0, found - before),
+            seconds=time.monotonic() - began,
+        )
+
+    def _listed(self) -> list[Post]:
+        listings = [source.listing for source in self._sources().values()]
+        posts = {post.id: post for name in listings for post in self.catalog.posts(name, self.settings.limit)}
+        return [posts[post_id] for post_id in sorted(posts)]
+
+    def _select(self) -> SelectPosts:
+        wanted = self.recipe.filter
+        return SelectPosts(
+            ratings=wanted.ratings,
+            since=wanted.since,
+            until=wanted.until,
+            with_tags=wanted.with_tags,
+            without_tags=wanted.without_tags,
+        )
+
+    def _scrape(self) -> FetchFiles:
+        scrape = self.recipe.scrape
+        return FetchFiles(
+            max_bytes=scrape.max_bytes,
+            max_pixels=scrape.max_pixels,
+            sources=self._sources(),
+            parts=self.folder.parts,
+            threads=scrape.threads,
+        )
+
+    def _dedup_images(self) -> StageReport:
+        report = self._through(DropSameBytes())
+        self._images = {image.sha256: image for image in self._items}
+        return report
+
+    def _detect(self) -> DetectFaces:
+        detect = self.recipe.detect
+        return DetectFaces(
+            detectors=detect.detectors,
+            side=detect.side,
+            min_face=self.recipe.filter.min_face,
+            max_pixels=self.recipe.scrape.max_pixels,
+            timeout_s=detect.timeout_s,
+            workers=self._workers,
+        )
+
+    def _crop(self) -> CropFaces:
+        crop = self.recipe.crop
+        return CropFaces(
+            zoom=crop.zoom,
+            size=crop.size,
+            max_padding=crop.max_padding,
+            max_pixels=self.recipe.scrape.max_pixels,
+            workers=self._workers,
+        )
+
+    def _filter(self) -> FilterCrops:
+        wanted = self.recipe.filter
+        return FilterCrops(
+            min_face=wanted.min_face,
+            min_score=wanted.min_score,
+            min_sharpness=wanted.min_sharpness,
+            min_contrast=wanted.min_contrast,
+            min_chroma=wanted.min_chroma,
+        )
+
+    def _review(self) -> ReviewCrops:
+        rule = self.recipe.review
+        return ReviewCrops(
+            accept_agreed=rule.accept_agreed, accept_alone=rule.accept_alone, decisions=self.catalog.decisions()
+        )
+
+    def _export(self) -> StageReport:
+        began = time.monotonic()
+        rows = self._rows(self._items)
+        count = len(rows)
+        done = StageReport(stage="export", seen=count, kept=count, dropped={}, judged=0, seconds=0.0)
+        contents = Contents(
+            recipe_name=self.recipe.name,
+            recipe_toml=self.recipe.to_toml(),
+            rows=rows,
+            reports=[*self.reports, done],
+            train_size=self.recipe.train.size,
+            formats=self.recipe.release.formats,
+        )
+        self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
+        return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
+
+    def _rows(self, crops: Iterable[FaceCrop]) -> list[ManifestRow]:
+        decisions = self.catalog.decisions()
+        shares = self.recipe.split.model_dump()
+        rows = []
+        for crop in crops:
+            image = self._images[crop.detection.image_sha256]
+            post = self.catalog.post(image.post_id)
+            if post is None:
+                raise InvariantError(f"{image.post_id}: an image without its post")
+            split = split_of(crop.family, self.recipe.seed, shares)
+            rows.append(row(crop, image, post, decisions.get(crop.sha256), split))
+        return rows
+
+    def _through(self, stage: Stage[Any]) -> StageReport:
+        """Send what the last stage kept through *stage*."""
+        report, self._items = run_stage(
+            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name
+        )
+        return report
+
+    def _gap(self) -> float:
+        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, DanbooruSection)]
+        return max(gaps, default=1.0)
+
+    def _sources(self) -> dict[str, Source]:
+        return {source_name(section): self._source(section) for section in self.recipe.sources}
+
+    def _source(self, section: DanbooruSection | FolderSection) -> Source:
+        if isinstance(section, FolderSection):
+            return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
+        wanted = self.recipe.filter
+        name = source_name(section)
+        address, site = self._address(section.board)
+        return DanbooruSource(
+            name=name,
+            address=address,
+            site=site,
+            query=section.query,
+            since=wanted.since if section.push_down else None,
+            until=wanted.until if section.push_down else None,
+            ratings=wanted.ratings if section.push_down else (),
+            login=self.settings.login,
+            api_key=self.settings.api_key,
+            limit=self.settings.limit,
+            client=self._client,
+        )
+
+    def _address(self, board: str) -> tuple[str, str]:
+        """Say where to ask a board, and how its pages are called in a manifest."""
+        if board == SANDBOX:
+            return self._sandbox.url, "https://sandbox.invalid"
+        if board in BOARDS:
+            return BOARDS[board], BOARDS[board]
+        if board.startswith(("http://", "https://")):
+            return board.rstrip("/"), board.rstrip("/")
+        raise UsageError(
+            f"{board}: no such board; use {', '.join(sorted(BOARDS))}, {SANDBOX} or an address (https://…)"
+        )
+
+
+def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
+    """Leave the cascade out, loudly, where its file is not to be had; the release's recipe then says so too.
+
+    Raises:
+        DetectorError: The recipe wants nothing but the cascade.
+    """
+    if "lbpcascade" not in recipe.detect.detectors:
+        return recipe
+    try:
+        lbpcascade.find()
+    except DetectorError as error:
+        if "animeface" not in recipe.detect.detectors:
+            raise
+        say(f"WARNING: animeface works alone, so fewer faces are found and none is agreed on. {error}")
+        alone = recipe.detect.model_copy(update={"detectors": ("animeface",)})
+        return recipe.model_copy(update={"detect": alone})
+    return recipe
+
+
+class _SandboxBoard:
+    """Starts the sandbox board beside the run, the first time that somebody asks for its address."""
+
+    def __init__(self, settings: Settings, cache: Path, progress: Progress) -> None:
+        self._settings, self._cache, self._progress = settings, cache, progress
+        self._url = settings.sandbox_url
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        if not self._url:
+            self._url = self._start()
+        return self._url
+
+    def close(self) -> None:
+        """Stop it, if it was started here."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            for pipe in (self._process.stdout, self._process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+    def _start(self) -> str:
+        command = [sys.executable, "-m", "pipeline.sandbox.board", "--die-with-parent", "--cache", str(self._cache)]
+        command += ["--posts", str(self._settings.sandbox_posts)]
+        command += ["--faults"] if self._settings.sandbox_faults else []
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        words = threading.Thread(target=self._listen, daemon=True)
+        words.start()
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        url = self._process.stdout.readline().strip()
+        if not url.startswith("http"):
+            self._process.wait()
+            words.join()
+            raise WorldError(f"the sandbox board did not start: {self._last_words or 'it said nothing'}")
+        return url
+
+    _last_words = ""
+
+    def _listen(self) -> None:
+        """Read what the board says, so that it never waits for us; "drawn 12/600" is progress."""
+        assert self._process is not None  # noqa: S101
+        assert self._process.stderr is not None  # noqa: S101
+        for line in self._process.stderr:
+            word, _, numbers = line.strip().partition(" ")
+            done, _, total = numbers.partition("/")
+            if word == "drawn" and done.isdigit() and total.isdigit():
+                self._progress("draw", int(done), int(total))
+            elif line.strip():
+                self._last_words = line.strip()
+
+
+def _as_row(report: StageReport) -> dict[str, Any]:
+    return {field: getattr(report, field) for field in StageReport.__dataclass_fields__}
