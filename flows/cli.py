@@ -141,7 +141,8 @@ def train_gan(
             run_dir, result = jobs.train_release(data, release, overrides or [], shown)
             finished = result.finished
         else:
-            answer = _with_prefect(data, shown, "train_gan", release=release, data=str(data), overrides=overrides or [])
+            order = {"release": release, "data": str(data), "overrides": overrides or []}
+            answer = _with_prefect(data, shown, "train_gan", None, order)
             run_dir, finished = Path(answer["run"]), bool(answer["finished"])
     print(f"{'trained' if finished else 'stopped; the same command goes on'}: {run_dir}")
     if not finished:
@@ -342,7 +343,7 @@ def _run_dataset(
     with display() as shown:
         if prefect:
             order = {"recipe": recipe, "overrides": overrides, "data": str(settings.data), "limit": settings.limit}
-            built = _with_prefect(settings.data, shown, name, settings=settings, train=train, **order)["built"]
+            built = _with_prefect(settings.data, shown, name, settings, {**order, "train": train})["built"]
             trained = built.release if train else None
         else:
             built = getattr(jobs, name)(chosen, settings, shown)
@@ -355,7 +356,7 @@ def _run_dataset(
     _summarise(built, trained, settings.data)
 
 
-def _with_prefect(data: Path, shown: Display, name: str, *, settings: Any = None, **parameters: Any) -> Any:
+def _with_prefect(data: Path, shown: Display, name: str, settings: Any, parameters: dict[str, Any]) -> Any:
     """Run a flow in this process against a Prefect server, and turn its state into a result or an error."""
     from flows.server import prepare, running
 

@@ -10,13 +10,12 @@ from typing import Any
 
 from prefect import serve
 from prefect.automations import Automation
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import StateType
 
 from flows.orchestrate import RELEASE_PUBLISHED, build_dataset, sweep, train_gan
 from flows.server import running
@@ -111,6 +110,6 @@ def _watch_for_zombies() -> None:
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its heartbeat stopped")],
     )
     try:
-        Automation.read(name=automation.name)
+        Automation.read(name=automation.name, _sync=True)  # type: ignore[call-overload]
     except ValueError:
-        automation.create()
+        automation.create(_sync=True)  # type: ignore[call-arg]

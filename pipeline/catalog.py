@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.errors import CatalogError
 from pipeline.records import Detection, FaceCrop, Image, Post, Reason, Record, ReviewDecision, utc
 from pipeline.stage import Dropped, Kept, Outcome
 
 SCHEMA = 1
+BUSY_MS = 10_000  # how long one program waits for another that writes
 AT_ONCE = 400  # keys in one question; SQLite's oldest limit on bound values is 999
 
 _meta = sa.MetaData()
@@ -172,6 +173,14 @@ class Catalog:
                 _replace(
                     connection, _cursors, (_cursors.c.listing,), [{"listing": listing, "cursor": json.dumps(cursor)}]
                 )
+
+    def keep_only(self, listing: str, there: set[str]) -> None:
+        """Take out of a listing what is not *there*; the posts themselves and their outcomes stay remembered."""
+        mine = _listings.c.listing == listing
+        with self._transaction() as connection:
+            known = set(connection.scalars(sa.select(_listings.c.post_id).where(mine)))
+            for some in _batches(known - there, AT_ONCE):
+                connection.execute(sa.delete(_listings).where(mine, _listings.c.post_id.in_(some)))
 
     def posts(self, listing: str, limit: int | None = None) -> list[Post]:
         """Return the posts of a listing by id, or only the *limit* that were posted last."""
@@ -369,10 +378,8 @@ class Catalog:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
-            raise CatalogError(f"{self._shown}: {_first_line(error)}; {_advice(str(error))}") from error
         except DBAPIError as error:
-            raise CatalogError(f"{self._shown}: {_first_line(error)}") from error
+            raise CatalogError(f"{self._shown}: {_first_line(error)}; {_advice(str(error))}") from error
 
 
 def count_reasons(reasons: Iterable[Reason | None]) -> dict[str, int]:
@@ -391,7 +398,7 @@ def _sqlite(path: Path) -> sa.URL:
 
 def _pragmas(connection: Any, _record: object) -> None:
     """Readers never wait for the writer; a killed process loses nothing that was committed."""
-    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
 

@@ -1,1 +1,338 @@
 """Where hostile bytes become upright sRGB pixels, and pixels become bytes of our own making."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from pipeline.records import Reason
+
+Pixels = NDArray[np.uint8]
+
+# Every caller states its own limit, and it is checked on the header before a row is decoded; Pillow's own guard would
+# only add a warning below 179 megapixels and an exception above.
+Image.MAX_IMAGE_PIXELS = None
+# What Pillow grumbles about (odd metadata) is either harmless to the pixels or ends as BadImage.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+# Formats in which a second frame makes a film; in TIFF and MPO it is another page or another view.
+_FILMS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
+
+_SIGNATURES: tuple[tuple[int, bytes], ...] = (
+    (0, b"\xff\xd8\xff"),
+    (0, b"\x89PNG\r\n\x1a\n"),
+    (8, b"WEBP"),
+    (0, b"GIF8"),
+    (0, b"BM"),
+    (0, b"II*\x00"),
+    (0, b"MM\x00*"),
+    (4, b"ftypavi"),
+    (4, b"ftypmif1"),
+)
+
+# How a whole file ends; RIFF and AVIF state their lengths instead.
+_ENDINGS: dict[bytes, bytes] = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND", b"GIF8": b"\x3b"}
+
+# Pillow's readers raise nearly anything on bytes made to hurt them (found by fuzzing; tests/test_pixels.py).
+_HOSTILE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    Image.DecompressionBombError,
+    ImageCms.PyCMSError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    UserWarning,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+_UPRIGHT: dict[int, Image.Transpose] = {  # EXIF 2.32, tag 0x0112
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
+
+_SRGB = ImageCms.createProfile("sRGB")
+
+_PHASH_SIDE = 256  # pixels; the hash itself looks at 32 x 32, so the coarsest JPEG reduction will do
+
+
+class BadImage(Exception):  # noqa: N818 -- bad data is no error of ours: it ends as Dropped(item, reason, detail)
+    """These bytes are not a still picture that can be used.
+
+    Attributes:
+        reason: EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, ANIMATED, TRUNCATED or CORRUPT.
+        detail: For people; the same for the same bytes.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """What a picture is, known once its last row has been decoded."""
+
+    format: str  # JPEG, PNG, WEBP, GIF, BMP, TIFF or AVIF
+    width: int  # pixels, upright
+    height: int
+    phash: str  # 64 bits, 16 hexadecimal digits
+
+
+def inspect(data: bytes, *, max_pixels: int) -> Still:
+    """Check that *data* is a whole still picture, and say which.
+
+    Args:
+        data: A file, as it came.
+        max_pixels: Width times height; larger pictures are refused by their header, before a row is decoded.
+
+    Raises:
+        BadImage: It is not one.
+    """
+    image = _open(data, max_pixels)
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    width, height = image.size
+    upright, turned = _load(image, data, _PHASH_SIDE)
+    if turned:
+        width, height = height, width
+    return Still(kind, width, height, str(imagehash.phash(upright)))
+
+
+def decode(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixels:
+    """Decode a still picture: upright, in sRGB, over white where it is transparent.
+
+    Args:
+        data: A file, as it came.
+        max_pixels: Width times height; larger pictures are refused by their header.
+        at_least: The longer side may come reduced, by a whole factor and much faster, but not below this many pixels.
+
+    Returns:
+        RGB, uint8, of shape (height, width, 3).
+
+    Raises:
+        BadImage: It is not a whole still picture.
+    """
+    upright, _ = _load(_open(data, max_pixels), data, at_least)
+    return np.array(upright)
+
+
+def resize(pixels_HWC: Pixels, size: int) -> Pixels:
+    """Resize to a square of *size* pixels a side, antialiased, in integer arithmetic: the same bytes on every machine.
+
+    Args:
+        pixels_HWC: RGB, uint8.
+        size: Side of the result, in pixels.
+
+    Returns:
+        RGB, uint8, of shape (size, size, 3).
+    """
+    return _resized(pixels_HWC, size, size)
+
+
+def fit(pixels_HWC: Pixels, side: int) -> Pixels:
+    """Reduce a picture so that its longer side has *side* pixels; a smaller one comes back as it is.
+
+    Returns:
+        RGB, uint8, with the proportions of *pixels_HWC* to within half a pixel.
+    """
+    height, width = pixels_HWC.shape[:2]
+    longer = max(height, width)
+    if longer <= side:
+        return pixels_HWC
+    return _resized(pixels_HWC, max(1, round(width * side / longer)), max(1, round(height * side / longer)))
+
+
+def phash(pixels_HWC: Pixels) -> str:
+    """Hash what a picture looks like: 64 bits as 16 hexadecimal digits; alike pictures differ in few bits."""
+    return str(imagehash.phash(Image.fromarray(pixels_HWC)))
+
+
+def encode_png(pixels_HWC: Pixels) -> bytes:
+    """Write a PNG without metadata; the same pixels give the same bytes, whatever Pillow is installed.
+
+    Crops are named by the SHA-256 of these bytes. Pillow brings a deflate of its own that changes with its security
+    releases and would rename them all, so the file is put together here, over the standard library's zlib.
+
+    Args:
+        pixels_HWC: RGB, uint8.
+    """
+    height, width = pixels_HWC.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB, not interlaced
+    body = zlib.compress(_filtered(pixels_HWC), 6)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _filtered(pixels_HWC: Pixels) -> bytes:
+    """Apply to each row the PNG filter that leaves the least (PNG specification, 12.8): none, sub, up or average."""
+    height, width = pixels_HWC.shape[:2]
+    rows = pixels_HWC.astype(np.int16).reshape(height, width * 3)
+    left = np.zeros_like(rows)
+    left[:, 3:] = rows[:, :-3]
+    above = np.zeros_like(rows)
+    above[1:] = rows[:-1]
+    ways = np.stack([rows, rows - left, rows - above, rows - (left + above) // 2]).astype(np.uint8)
+    leftover = np.minimum(ways, 256 - ways.astype(np.int16)).sum(axis=2, dtype=np.int64)
+    best = leftover.argmin(axis=0)
+    chosen = ways[best, np.arange(height)]
+    return np.concatenate([best[:, None].astype(np.uint8), chosen], axis=1).tobytes()
+
+
+def _resized(pixels_HWC: Pixels, width: int, height: int) -> Pixels:
+    # The gap lets Pillow average whole pixels first: as good to the eye, and several times faster on a large window.
+    image = Image.fromarray(pixels_HWC).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return np.array(image)
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """Read the header, and refuse what it already gives away."""
+    if not data:
+        raise BadImage(Reason.EMPTY, "the file has no bytes")
+    if not any(data.startswith(mark, offset) for offset, mark in _SIGNATURES):
+        raise BadImage(Reason.NOT_AN_IMAGE, f"starts with {data[:12]!r}")
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        film = image.format in _FILMS and bool(getattr(image, "is_animated", False))
+    except _HOSTILE as error:
+        raise _spoilt(data, error) from None
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadImage(Reason.TOO_MANY_PIXELS, f"{width} x {height} is more than {max_pixels} pixels")
+    if film:
+        raise BadImage(Reason.ANIMATED, "has more than one frame")
+    return image
+
+
+def _load(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.Image, bool]:
+    """Decode to the last row; say also whether the picture lay on its side."""
+    try:
+        if at_least is not None:
+            longer = max(image.size)
+            width, height = (max(1, side * at_least // longer) for side in image.size)
+            image.draft(None, (width, height))
+        image.load()
+        turn = _orientation(image)
+        plain = _reduced(_eight_bits(image), at_least)
+        upright = _over_white(_in_srgb(plain, image.info.get("icc_profile")))
+    except _HOSTILE as error:
+        raise _spoilt(data, error) from None
+    if turn in _UPRIGHT:
+        upright = upright.transpose(_UPRIGHT[turn])
+    return upright, turn in _ON_ITS_SIDE
+
+
+def _spoilt(data: bytes, error: Exception) -> BadImage:
+    """Tell a picture that was cut off from one that is broken inside."""
+    if isinstance(error, Image.DecompressionBombError):
+        return BadImage(Reason.TOO_MANY_PIXELS, str(error))
+    detail = "does not decode" if " at 0x" in str(error) else f"{type(error).__name__}: {error}"
+    cut = "truncated" in str(error).lower() or isinstance(error, EOFError) or _ends_early(data)
+    return BadImage(Reason.TRUNCATED if cut else Reason.CORRUPT, detail)
+
+
+def _ends_early(data: bytes) -> bool:
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data.startswith(b"ftyp", 4):
+        return _boxes_end(data) > len(data)
+    return any(data.startswith(start) and end not in data[-1024:] for start, end in _ENDINGS.items())
+
+
+def _boxes_end(data: bytes) -> int:
+    """Follow the top-level boxes of an AVIF (ISO/IEC 14496-12, 4.2) to where the last of them says it ends."""
+    at = 0
+    while 0 <= at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size < 8:  # 0 means to the end of the file; 1, a 64-bit size, no still picture needs
+            return len(data)
+        at += size
+    return at
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read EXIF orientation, 1 to 8; asked after loading, because Pillow turns a TIFF itself while it loads."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except _HOSTILE:
+        return 1  # broken metadata beside whole pixels
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring palettes, bitmaps and 16- or 32-bit samples to 8-bit channels."""
+    match image.mode:
+        case "P" | "PA" | "1" | "La" | "RGBa" | "RGBX" | "YCbCr" | "HSV" | "LAB":
+            return image.convert("RGBA" if image.has_transparency_data else "RGB")
+        case "L" | "RGB" if image.has_transparency_data:
+            return image.convert("RGBA")
+        case "I;16" | "I;16B" | "I;16L" | "I;16N" | "I":
+            # Pillow's own conversion clips at 255, which turns the picture white.
+            samples = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+            return Image.fromarray(((samples * 255 + 32767) // 65535).astype(np.uint8))
+        case "F":
+            shades = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
+            full = 1.0 if shades.max() <= 1.0 else 255.0  # TIFF names no range; these two are the custom
+            return Image.fromarray(np.clip(shades * (255.0 / full) + 0.5, 0, 255).astype(np.uint8))
+        case _:
+            return image
+
+
+def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
+    factor = 1 if at_least is None else max(image.size) // at_least
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
+    """Follow an embedded colour profile; one that is broken or speaks of other channels is ignored."""
+    if not icc_profile:
+        return image
+    colours, alpha = (image.convert("RGB"), image.getchannel("A")) if image.mode == "RGBA" else (image, None)
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
+        if "sRGB" in ImageCms.getProfileDescription(profile):
+            return image
+        if profile.profile.xcolor_space == "RGB " and colours.mode == "L":
+            colours = colours.convert("RGB")
+        matched = ImageCms.profileToProfile(colours, profile, _SRGB, outputMode="RGB")
+    except _HOSTILE:
+        return image
+    if matched is None:
+        return image
+    if alpha is not None:
+        matched.putalpha(alpha)
+    return matched
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "LA":
+        image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image).convert("RGB")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO, TypeVar
@@ -268,7 +269,9 @@ class Build:
                 contact=self.recipe.scrape.contact, min_gap_s=self._gap(), tries=6, backoff_s=0.5, stop=self._stop
             )
             stack.callback(self._client.close)
-            self._workers = Workers(self.settings.workers or os.cpu_count() or 1)
+            self._workers = Workers(
+                self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
+            )
             stack.callback(self._workers.close)
             self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
             stack.callback(self._sandbox.close)
@@ -321,10 +324,16 @@ class Build:
     def _list(self) -> StageReport:
         began, before, listed = time.monotonic(), len(self._listed()), 0
         for source in self._sources().values():
+            cursor = None
+            there: set[str] = set()
             for page in source.pages(self.catalog.cursor(source.listing)):
                 self.catalog.add_page(source.listing, page.posts, page.cursor)
+                cursor = page.cursor
+                there.update(post.id for post in page.posts)
                 listed += len(page.posts)
                 self._progress("list", listed, 0)
+            if cursor is None:  # it lists all of it each time, so what is not there any more has gone
+                self.catalog.keep_only(source.listing, there)
         self._items = self._listed()
         found = len(self._items)
         return StageReport(
@@ -373,7 +382,6 @@ class Build:
             side=detect.side,
             min_face=self.recipe.filter.min_face,
             max_pixels=self.recipe.scrape.max_pixels,
-            timeout_s=detect.timeout_s,
             workers=self._workers,
         )
 
@@ -450,33 +458,26 @@ class Build:
         if isinstance(section, FolderSection):
             return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
         wanted = self.recipe.filter
-        name = source_name(section)
-        address, site = self._address(section.board)
-        return DanbooruSource(
-            name=name,
-            address=address,
-            site=site,
+        return self._board(section.board)(
+            name=source_name(section),
             query=section.query,
             since=wanted.since if section.push_down else None,
             until=wanted.until if section.push_down else None,
             ratings=wanted.ratings if section.push_down else (),
-            login=self.settings.login,
-            api_key=self.settings.api_key,
+            login=self.settings.login or None,
+            api_key=self.settings.api_key or None,
             limit=self.settings.limit,
             client=self._client,
         )
 
-    def _address(self, board: str) -> tuple[str, str]:
-        """Say where to ask a board, and how its pages are called in a manifest."""
+    def _board(self, board: str) -> Callable[..., Source]:
         if board == SANDBOX:
-            return self._sandbox.url, "https://sandbox.invalid"
+            return partial(BOARDS[SANDBOX], address=self._sandbox.url)
         if board in BOARDS:
-            return BOARDS[board], BOARDS[board]
+            return BOARDS[board]
         if board.startswith(("http://", "https://")):
-            return board.rstrip("/"), board.rstrip("/")
-        raise UsageError(
-            f"{board}: no such board; use {', '.join(sorted(BOARDS))}, {SANDBOX} or an address (https://…)"
-        )
+            return partial(DanbooruSource, address=board.rstrip("/"))
+        raise UsageError(f"{board}: no such board; use {', '.join(sorted(BOARDS))} or an address (https://…)")
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:

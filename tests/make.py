@@ -81,3 +81,7 @@ def decision(crop_sha256: str, verdict: Verdict | None = Verdict.KEEP, **fields:
     return ReviewDecision(
         **{"crop_sha256": crop_sha256, "verdict": verdict, "decided_at": datetime(2026, 1, 2, tzinfo=UTC), **fields}
     )
+
+
+def box(left: int = 10, top: int = 20, side: int = 200) -> Box:
+    return Box(left=left, top=top, width=side, height=side)

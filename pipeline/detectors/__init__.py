@@ -1,1 +1,79 @@
+"""What a face detector is, what its box means, and the table of detectors.
 
+The convention for boxes is that of ``lbpcascade_animeface``: a square that holds the face with its fringe and ears,
+from above the eyebrows to the chin. Every other detector moves and scales its own boxes to it, so that "1.5 x the box"
+is the same picture whoever found the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.errors import UsageError
+from pipeline.pixels import Pixels
+from pipeline.records import Box
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Face:
+    """One face that a detector sees; pixels of the picture that it was shown."""
+
+    box: Box  # square, normalised; may reach beyond the picture
+    score: float  # 0 to 1; how sure the detector is; comparable within one detector only
+    neighbours: int | None = None  # windows that agree, where the detector votes by windows
+    hair: str | None = None  # "#rrggbb" when measured
+    eyes: str | None = None
+
+
+class Detector(Protocol):
+    """Finds faces in a picture, the same ones each time."""
+
+    @property
+    def name(self) -> str:
+        """The key in the table."""
+        ...
+
+    @property
+    def smallest(self) -> float:
+        """Side of the smallest box that can be found, in pixels of the picture shown."""
+        ...
+
+    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+        """Find the faces.
+
+        Args:
+            pixels_HWC: RGB, uint8.
+        """
+        ...
+
+
+def _animeface() -> Detector:
+    from pipeline.detectors.animeface import AnimeFace  # noqa: PLC0415 -- each detector needs a library of its own
+
+    return AnimeFace.ready()
+
+
+def _lbpcascade() -> Detector:
+    from pipeline.detectors.lbpcascade import LbpCascade  # noqa: PLC0415 -- see above
+
+    return LbpCascade.ready()
+
+
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    "animeface": _animeface,
+    "lbpcascade": _lbpcascade,
+}
+
+
+def build(name: str) -> Detector:
+    """Make a detector ready, and be sure that it sees.
+
+    Raises:
+        UsageError: There is no detector of that name.
+        DetectorError: It is missing, or blind.
+    """
+    if name not in DETECTORS:
+        raise UsageError(f"{name}: there is no such detector; choose of {', '.join(DETECTORS)}")
+    return DETECTORS[name]()

@@ -1,5 +1,5 @@
 """What people decide: the rule that says what is sure, and the queue of what is not."""
 
-from pipeline.review.queue import ReviewCrops, read_verdict
+from pipeline.review.queue import ReviewCrops
 
-__all__ = ["ReviewCrops", "read_verdict"]
+__all__ = ["ReviewCrops"]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.errors import UsageError
 from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
@@ -14,7 +13,7 @@ from pipeline.store import Store
 _AGAINST = {Verdict.REJECT: Reason.REJECTED, Verdict.UNSURE: Reason.UNSURE}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewCrops:
     """A decision of a person counts; without one the rule says what is sure, and all else waits.
 
@@ -46,15 +45,3 @@ class ReviewCrops:
             return _AGAINST.get(decision.verdict)
         needed = self.accept_agreed if crop.detection.agreed else self.accept_alone
         return None if crop.detection.score >= needed else Reason.WAITING
-
-
-def read_verdict(word: str) -> Verdict:
-    """Read a verdict.
-
-    Raises:
-        UsageError: It is none.
-    """
-    try:
-        return Verdict(word)
-    except ValueError as error:
-        raise UsageError(f"{word}: not a verdict; use keep, reject or unsure") from error

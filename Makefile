@@ -1,0 +1,43 @@
+# Everything lives in .venv; nothing is installed elsewhere but what tests need from the system, and only where it may.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+DATA ?= data/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean format
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+# torch is asked for first and by its exact version: on some machines that version is the build without CUDA's gigabytes.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25"
+	$(PIP) install --quiet -c constraints.txt torch==2.13.0
+	$(PIP) install --quiet -c constraints.txt -e ".[train,postgres,test,check]"
+	@touch $@
+
+demo: $(VENV)/.installed ## build a face dataset from the sandbox board and train on it
+	$(BIN)/flow run build-dataset sandbox --data $(DATA)
+
+test: $(VENV)/.installed ## run all tests
+	@bash tests/system.sh
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: $(VENV)/.installed ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## lay out the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## measure, as ratios against the usual way in the same run
+	$(BIN)/python -m bench
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

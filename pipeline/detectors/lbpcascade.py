@@ -1,0 +1,130 @@
+"""Where the cascade file is found, checked and run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pooch
+import requests
+
+from pipeline.detectors import Face
+from pipeline.errors import DetectorError
+from pipeline.pixels import Pixels
+from pipeline.records import Box
+
+_REGISTRY = Path(__file__).parents[2] / "cascades" / "registry.toml"
+_NAME = "lbpcascade_animeface"
+_HOW = "run `flow cascades fetch` once, or name the folder that holds it in KAOSET_CASCADES"
+
+
+def find() -> Path:
+    """Say where the cascade file lies: in the folder KAOSET_CASCADES, or where `fetch` put it.
+
+    Raises:
+        DetectorError: It is in neither, or is not the file that the registry names.
+    """
+    entry = _entry()
+    named = os.environ.get("KAOSET_CASCADES")
+    path = (Path(named) if named else _fetched()) / str(entry["file"])
+    _check(path, entry["sha256"])
+    return path
+
+
+def fetch() -> Path:
+    """Download the cascade file once, into the user's cache folder; without the network when it is there already.
+
+    Raises:
+        DetectorError: It cannot be had, or what came is not the file that the registry names.
+    """
+    entry = _entry()
+    known = f"sha256:{entry['sha256']}"
+    try:
+        return Path(pooch.retrieve(entry["url"], known, fname=entry["file"], path=_fetched()))
+    except (OSError, ValueError, requests.RequestException) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DetectorError(
+            f"{entry['url']}: cannot be fetched ({first}); get it by hand and name its folder in KAOSET_CASCADES"
+        ) from error
+
+
+def _entry() -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = tomllib.loads(_REGISTRY.read_text(encoding="utf-8"))[_NAME]
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise DetectorError(f"{_REGISTRY}: does not name {_NAME}; install kaoset from its repository") from error
+    return entry
+
+
+def _fetched() -> Path:
+    return Path(pooch.os_cache("kaoset"))
+
+
+def _check(path: Path, sha256: str) -> None:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DetectorError(f"{path}: the cascade is not there ({error.strerror}); {_HOW}") from error
+    if found != sha256:
+        raise DetectorError(
+            f"{path}: not the cascade that it should be (sha256 {found[:12]}, not {sha256[:12]}); {_HOW}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LbpCascade:
+    """Local binary patterns in a boosted cascade: fast, and measures nothing but where.
+
+    Its boxes are the convention of `pipeline.detectors`, as they come.
+    """
+
+    classifier: cv2.CascadeClassifier = field(compare=False, repr=False)
+    min_neighbours: int = 2  # windows that must agree
+    scale_factor: float = 1.1  # each round looks for faces this much larger
+
+    name: ClassVar[str] = "lbpcascade"
+    smallest: ClassVar[float] = 24.0  # pixels; the window of the cascade
+
+    @classmethod
+    def ready(cls) -> LbpCascade:
+        """Load the file with the parameters of the registry.
+
+        Raises:
+            DetectorError: The file is missing, is another one, or OpenCV cannot read it.
+        """
+        path, entry = find(), _entry()
+        # More threads gain nothing on a reduced picture, and inside a pool they fight for the cores.
+        cv2.setNumThreads(1)
+        try:
+            classifier = cv2.CascadeClassifier(str(path))
+        except (cv2.error, SystemError) as error:
+            raise DetectorError(f"{path}: OpenCV cannot read it; {_HOW}") from error
+        if classifier.empty():
+            raise DetectorError(f"{path}: OpenCV cannot read it; {_HOW}")
+        return cls(classifier, entry["min_neighbours"], entry["scale_factor"])
+
+    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+        """Find faces of at least 24 pixels a side; the score grows with the number of windows that agree."""
+        grey_HW = cv2.equalizeHist(cv2.cvtColor(pixels_HWC, cv2.COLOR_RGB2GRAY))
+        boxes, neighbours = self.classifier.detectMultiScale2(
+            grey_HW, scaleFactor=self.scale_factor, minNeighbors=self.min_neighbours, minSize=(24, 24)
+        )
+        return [
+            Face(
+                box=Box(left=int(left), top=int(top), width=int(width), height=int(height)),
+                score=score(int(votes)),
+                neighbours=int(votes),
+            )
+            for (left, top, width, height), votes in zip(boxes, np.ravel(neighbours), strict=True)
+        ]
+
+
+def score(neighbours: int) -> float:
+    """Turn a count of agreeing windows into 0 to 1: 5 windows, the usual limit of scripts, are 0.5."""
+    return neighbours / (neighbours + 5)

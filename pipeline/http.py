@@ -1,0 +1,724 @@
+"""Hides the network: one polite pace per host, patience with what passes, and only whole files under their name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+from bs4 import BeautifulSoup
+
+from pipeline import __version__
+from pipeline.errors import BoardError, StoreError, UsageError, WorldError
+from pipeline.records import Reason
+
+T = TypeVar("T")
+
+CHUNK = 1 << 16  # bytes read at once
+MAX_REDIRECTS = 5
+MAX_JSON_BYTES = 64 << 20  # 200 full posts of Danbooru are under 2 MiB
+MAX_WORDS_BYTES = 64 << 10  # of an error page, to find its title
+FREE_TRIES = 100  # tries that gained bytes and so did not count; an end to a host that gives one byte a time
+UNCONNECTED_TRIES = 3  # for a host that has no address or refuses connections: a typing mistake should not cost minutes
+BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+SLOW_DOWN = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}  # nginx limits with 503
+ADVICE: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "check the login and the API key of this source",
+    HTTPStatus.FORBIDDEN: "check this source's login, name a contact in the recipe's http section, or ask the board",
+    HTTPStatus.NOT_FOUND: "check the address of this source",
+    HTTPStatus.GONE: "the board does not list this deep; narrow the query",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "change the query of this source",
+    HTTPStatus.TOO_MANY_REQUESTS: "wait a while, and raise http.min_gap_s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The whole file lies at the path that was given."""
+
+    md5: str  # measured
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The file cannot be had; *detail* is for people and does not vary between runs."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class Stopped(WorldError):  # noqa: N818  nothing went wrong: somebody wished it
+    """`Client.stop` was set while something was under way; what is on the disk is gone on with next time."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped before it was done; the same command goes on from here")
+
+
+class _TryAgain(Exception):  # noqa: N818  a signal inside this module, not an error that anybody is told of
+    """The answer was not whole; another try may bring it."""
+
+    def __init__(self, why: str, *, wait_s: float | None = None, hold: bool = False, connected: bool = True) -> None:
+        super().__init__(why)
+        self.why = why
+        self.wait_s = wait_s  # as the host asks
+        self.hold = hold  # the host asks everybody to wait, not this request alone
+        self.connected = connected
+        self.counts = True
+
+
+class _TooSlow(_TryAgain):
+    """We cut it ourselves; so it counts although it gained bytes, or a trickle would hold its thread for days."""
+
+
+class _NeverError(Exception):
+    """No further try would bring another answer."""
+
+    def __init__(self, why: str, status: int = 0, advice: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.status = status
+        self.advice = advice
+
+
+@dataclass
+class _Host:
+    """One host's turnstile: all threads pass in the order of their coming, never two closer than the gap."""
+
+    name: str
+    gap_s: float
+    clock: Callable[[], float]
+    _turn: threading.Condition = field(default_factory=threading.Condition)
+    _tickets: int = 0
+    _serving: int = 0
+    _not_before: float = -math.inf
+    _failed: int = 0  # files in a row that did not come
+    _failure: str = ""
+    _closed_until: float = -math.inf
+
+    def take_turn(self, stop: threading.Event) -> None:
+        """Return when the next request may be sent; at once when *stop* is set."""
+        with self._turn:
+            ticket = self._tickets
+            self._tickets += 1
+            while ticket != self._serving:
+                self._turn.wait()
+        try:
+            while (pause := self._not_before - self.clock()) > 0 and not stop.wait(pause):
+                pass  # somebody may have been told to wait meanwhile
+        finally:
+            with self._turn:
+                self._not_before = max(self._not_before, self.clock() + self.gap_s)
+                self._serving += 1
+                self._turn.notify_all()
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody through for *seconds*."""
+        with self._turn:
+            self._not_before = max(self._not_before, self.clock() + seconds)
+
+    def answered(self) -> None:
+        """Trust the host again: it gave a final answer."""
+        with self._turn:
+            self._failed, self._closed_until = 0, -math.inf
+
+    def failed(self, why: str, limit: int, rest_s: float) -> None:
+        """Count a file that did not come; after *limit* in a row leave the host alone for *rest_s*."""
+        with self._turn:
+            self._failed += 1
+            self._failure = why
+            if self._failed >= limit:
+                self._closed_until = self.clock() + rest_s
+
+    @property
+    def closed(self) -> str:
+        """Why the host is left alone for now; empty when it is not."""
+        with self._turn:
+            return self._failure if self.clock() < self._closed_until else ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Client:
+    """Asks hosts politely; meant to be shared between threads: the pace of a host is one for all of them."""
+
+    contact: str = "kaoset"  # an address of mail or web where a board's people can reach you
+    min_gap_s: float = 1.0  # between two requests to one host; Danbooru asks for about one a second
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0  # between two bytes
+    body_timeout_s: float = 600.0  # for one whole body
+    tries: int = 5
+    backoff_s: float = 1.0  # the first pause is up to this, each next one up to twice the one before
+    max_wait_s: float = 60.0  # longer is not waited, whatever Retry-After says
+    give_up_after: int = 5  # files in a row that did not come from a host
+    rest_s: float = 60.0  # how long a host is left alone then
+    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.monotonic
+    random: Random = field(default_factory=lambda: Random(0))
+    _hosts: dict[str, _Host] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _local: threading.local = field(default_factory=threading.local, init=False)
+    _sessions: list[requests.Session] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", self.contact):
+            raise UsageError(f"contact {self.contact!r} does not fit into a header; use a plain mail or web address")
+
+    @property
+    def user_agent(self) -> str:
+        """Who we are; never a browser's name: boards block those, and rightly."""
+        return f"kaoset/{__version__} (+{self.contact})"
+
+    def get_json(
+        self, url: str, params: Mapping[str, str | int] | None = None, *, auth: tuple[str, str] | None = None
+    ) -> Any:
+        """Ask for JSON and return what it holds.
+
+        Args:
+            url: http or https.
+            params: Of the query; values are escaped here.
+            auth: Login and key for HTTP Basic; sent to this host only, never in the address.
+
+        Raises:
+            BoardError: The host cannot be reached, refuses us (in its own words), or gives no JSON after all tries.
+            Stopped: `stop` was set.
+        """
+        try:
+            return self._persist(url, lambda: self._try_json(url, params, auth))
+        except _TryAgain as again:
+            raise BoardError(f"{_origin(url)[1]}: {again.why}; {_advice_for(again)}") from again
+        except _NeverError as never:
+            advice = never.advice or "check the address of this source"
+            raise BoardError(f"{_origin(url)[1] or url}: {never.why}; {advice}") from never
+
+    def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        expect_md5: str | None = None,
+        expect_size: int | None = None,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched | Refused:
+        """Bring a whole file to *target*, going on where an earlier try ended.
+
+        What came so far lies in `<target>.part`, described by `<target>.part.json`. Both stay after
+        `Reason.UNREACHABLE` and after a kill, and are gone after every other answer.
+
+        Args:
+            url: http or https.
+            target: Its folder exists.
+            expect_md5: 32 hexadecimal digits. A whole file with another one is asked for once more, then refused.
+            expect_size: Bytes, as the board says; used where the host gives no length.
+            max_bytes: A longer file is refused, before its body where the host tells.
+            headers: For this host only.
+
+        Raises:
+            StoreError: The disk is full, or the folder cannot be written.
+            Stopped: `stop` was set.
+        """
+        part = Part(target)
+        task = _Download(self, url, part, expect_md5 and expect_md5.lower(), expect_size, max_bytes, headers or {})
+        try:
+            host = self._host(url)
+            if why := host.closed:
+                return Refused(Reason.UNREACHABLE, why)
+            answer = self._persist(url, task)
+        except _TryAgain as again:
+            host.failed(again.why, self.give_up_after, self.rest_s)
+            return Refused(Reason.UNREACHABLE, again.why)
+        except _NeverError as never:
+            answer = Refused(Reason.FORBIDDEN, never.why)
+        else:
+            host.answered()
+        if isinstance(answer, Refused):
+            part.discard()
+        return answer
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            while self._sessions:
+                self._sessions.pop().close()
+
+    def open(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> requests.Response:
+        """Send one GET, each step of a redirect in its host's pace; the body is still to be read."""
+        for _ in range(MAX_REDIRECTS + 1):
+            host = self._host(url)
+            host.take_turn(self.stop)
+            self._raise_if_stopped()
+            response = self._send(url, params, headers, auth)
+            if not response.is_redirect:
+                return response
+            response.close()
+            onward = _joined(response.url, response.headers["Location"])
+            if _origin(onward) != _origin(url):
+                headers, auth = _public(headers), None
+            url, params = onward, None
+        raise _NeverError(f"more than {MAX_REDIRECTS} redirects")
+
+    def chunks(self, response: requests.Response) -> Iterator[bytes]:
+        """Give the body as it comes, decoded; a trickle ends after `body_timeout_s`, a stall after `read_timeout_s`."""
+        deadline = self.clock() + self.body_timeout_s
+        while True:
+            self._raise_if_stopped()
+            try:
+                # Not iter_content: it waits until its chunk is full, and a trickle would never meet the deadline.
+                chunk = response.raw.read1(CHUNK, decode_content=True)
+            except urllib3.exceptions.ReadTimeoutError as error:
+                raise _TryAgain("stalls") from error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _TryAgain("ends before its end") from error
+            if not chunk:
+                return
+            yield chunk
+            if self.clock() > deadline:
+                raise _TooSlow("is too slow")
+
+    def check(self, response: requests.Response) -> None:
+        """Ask for another try where the host is busy, or takes us for a robot for now."""
+        status = response.status_code
+        if status in BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _TryAgain(
+                f"answers {status}", wait_s=_retry_after(response.headers.get("Retry-After")), hold=status in SLOW_DOWN
+            )
+
+    def _send(
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str] | None,
+        auth: tuple[str, str] | None,
+    ) -> requests.Response:
+        try:
+            return self._session(url).get(
+                url,
+                params=params,
+                headers=headers,
+                auth=auth,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self.connect_timeout_s, self.read_timeout_s),
+            )
+        except requests.exceptions.SSLError as error:
+            raise _TryAgain("shows no valid certificate", connected=False) from error
+        except requests.ConnectionError as error:
+            raise _connection_trouble(error) from error
+        except requests.Timeout as error:
+            raise _TryAgain("does not answer in time") from error
+        except (requests.RequestException, UnicodeError) as error:
+            raise _NeverError(f"{url!r} is no address that can be asked") from error
+
+    def _try_json(self, url: str, params: Mapping[str, str | int] | None, auth: tuple[str, str] | None) -> Any:
+        with self.open(url, params=params, headers={"Accept": "application/json"}, auth=auth) as response:
+            if not HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                self._refuse_json(response)
+            body = self._body(response, MAX_JSON_BYTES)
+        if not body.strip():
+            raise _TryAgain("gives an empty answer where JSON is due")
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            words = _words(body)
+            raise _TryAgain(f"gives no JSON{f': {words!r}' if words else ''}") from error
+
+    def _refuse_json(self, response: requests.Response) -> None:
+        words = ""
+        with suppress(_TryAgain):  # the status says enough
+            words = _words(self._body(response, MAX_WORDS_BYTES, cut=True))
+        said = f"answers {response.status_code}{f': {words!r}' if words else ''}"
+        try:
+            self.check(response)
+        except _TryAgain as again:
+            again.why = said
+            raise
+        raise _NeverError(said, response.status_code, ADVICE.get(response.status_code, ""))
+
+    def _body(self, response: requests.Response, limit: int, *, cut: bool = False) -> bytes:
+        body = bytearray()
+        for chunk in self.chunks(response):
+            body += chunk
+            if len(body) > limit and cut:
+                break
+            if len(body) > limit:
+                raise _NeverError(f"answers more than {limit} bytes", advice="check the address of this source")
+        return bytes(body)
+
+    def _persist(self, url: str, attempt: Callable[[], T]) -> T:
+        host = self._host(url)
+        failures = free = 0
+        while True:
+            self._raise_if_stopped()
+            try:
+                return attempt()
+            except _TryAgain as again:
+                if again.counts or free >= FREE_TRIES:
+                    failures += 1
+                else:
+                    free += 1
+                allowed = self.tries if again.connected else min(self.tries, UNCONNECTED_TRIES)
+                if failures >= allowed or host.closed:
+                    raise
+                self._pause(host, again, failures)
+
+    def _pause(self, host: _Host, again: _TryAgain, failures: int) -> None:
+        """Exponential back-off with full jitter, unless the host says how long."""
+        seconds = again.wait_s
+        if seconds is None:
+            ceiling = min(self.max_wait_s, self.backoff_s * 2.0 ** max(failures - 1, 0))
+            seconds = self.random.uniform(0, ceiling)
+        seconds = min(seconds, self.max_wait_s)
+        if again.hold:
+            host.hold(seconds)
+        elif self.stop.wait(seconds):
+            raise Stopped
+
+    def _raise_if_stopped(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+    def _host(self, url: str) -> _Host:
+        try:
+            parts = urlsplit(url)
+            name = f"{parts.hostname or ''}:{parts.port or ''}"
+        except ValueError as error:
+            raise _NeverError(f"{url!r} is no address that can be asked") from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise _NeverError(f"{parts.scheme or 'no'}: is not http or https")
+        with self._lock:
+            return self._hosts.setdefault(name, _Host(name, self.min_gap_s, self.clock))
+
+    def _session(self, url: str) -> requests.Session:
+        kind = "near" if _is_loopback(urlsplit(url).hostname or "") else "far"
+        session: requests.Session | None = getattr(self._local, kind, None)
+        if session is not None:
+            return session
+        session = requests.Session()
+        session.headers["User-Agent"] = self.user_agent
+        session.auth = _send_no_login  # or requests would send what it finds in a .netrc
+        session.trust_env = kind == "far"  # a proxy cannot reach our own loopback
+        setattr(self._local, kind, session)
+        with self._lock:
+            self._sessions.append(session)
+        return session
+
+
+@dataclass(frozen=True)
+class Part:
+    """What has come so far of a file that will lie at *target*: the bytes, and a note of what they are."""
+
+    target: Path
+
+    @property
+    def bytes_path(self) -> Path:
+        """Where the bytes grow."""
+        return self.target.with_name(f"{self.target.name}.part")
+
+    @property
+    def note_path(self) -> Path:
+        """Where it says which file they are the beginning of."""
+        return self.target.with_name(f"{self.target.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        """In bytes; 0 when there is none."""
+        with _disk(self.bytes_path):
+            return self.bytes_path.stat().st_size if self.bytes_path.exists() else 0
+
+    def note(self) -> dict[str, Any]:
+        """Read the note; empty when there is none, or it was cut by a kill."""
+        with _disk(self.note_path):
+            text = self.note_path.read_bytes() if self.note_path.exists() else b"{}"
+        try:
+            note = json.loads(text)
+        except ValueError:
+            return {}
+        return note if isinstance(note, dict) else {}
+
+    def begin(self, note: Mapping[str, Any]) -> None:
+        """Forget what came, and write down what is coming."""
+        with _disk(self.bytes_path):
+            self.bytes_path.unlink(missing_ok=True)  # first: a note must never describe other bytes
+            self.note_path.write_text(json.dumps(note), encoding="utf-8")
+
+    @contextmanager
+    def append(self) -> Iterator[BinaryIO]:
+        """Open the bytes for more of them."""
+        with _disk(self.bytes_path), self.bytes_path.open("ab") as file:
+            yield file
+
+    def finish(self) -> None:
+        """Flush the bytes to the disk and move them to their final name."""
+        with _disk(self.target):
+            with self.bytes_path.open("rb+") as file:
+                os.fsync(file.fileno())
+            self.bytes_path.replace(self.target)
+        self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing beside the target."""
+        with _disk(self.target):
+            self.bytes_path.unlink(missing_ok=True)
+            self.note_path.unlink(missing_ok=True)
+
+
+@dataclass
+class _Download:
+    """One file under way; each call is one try."""
+
+    client: Client
+    url: str
+    part: Part
+    expect_md5: str | None
+    expect_size: int | None
+    max_bytes: int
+    headers: Mapping[str, str]
+    best: int = 0  # the most bytes that any try ended with
+    second: bool = False  # a whole file with a wrong md5 came once already
+
+    def __post_init__(self) -> None:
+        self.best = self._resumable()
+
+    def __call__(self) -> Fetched | Refused:
+        have = self._resumable()
+        if have and have == self.part.note().get("length"):
+            return self._finish()
+        try:
+            with self.client.open(self.url, headers=self._request(have)) as response:
+                refused = self._answer(response, have)
+        except _TryAgain as again:
+            if self.part.size > self.best:
+                self.best = self.part.size
+                again.counts = isinstance(again, _TooSlow)
+            raise
+        return refused or self._finish()
+
+    def _resumable(self) -> int:
+        """Say how many bytes can be kept: those of the same address, or of the file with the same md5."""
+        note = self.part.note()
+        same_file = self.expect_md5 is not None and note.get("md5") == self.expect_md5
+        same_version = note.get("url") == self.url and bool(note.get("validator"))
+        length = note.get("length")
+        size = self.part.size
+        if not (same_file or same_version) or size > self.max_bytes or (length is not None and size > length):
+            return 0
+        return size
+
+    def _request(self, have: int) -> dict[str, str]:
+        headers = {**self.headers, "Accept-Encoding": "identity"}  # or lengths and ranges would count packed bytes
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if validator := self.part.note().get("validator"):
+                headers["If-Range"] = validator
+        return headers
+
+    def _answer(self, response: requests.Response, have: int) -> Refused | None:
+        status = response.status_code
+        self.client.check(response)
+        if _is_challenge(response):
+            raise _TryAgain("takes us for a browser")
+        match status:
+            case HTTPStatus.OK:
+                return self._receive(response, 0, _length(response))
+            case HTTPStatus.PARTIAL_CONTENT if have:
+                return self._go_on(response, have)
+            case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE if have:
+                if _content_range(response) == (None, have):
+                    return None  # it was whole already
+                self.part.discard()
+                raise _TryAgain("has another file now")
+            case HTTPStatus.NO_CONTENT:
+                return Refused(Reason.EMPTY)
+            case _ if status in GONE:
+                return Refused(Reason.GONE, f"answers {status}")
+            case _:
+                return Refused(Reason.FORBIDDEN, f"answers {status}")
+
+    def _go_on(self, response: requests.Response, have: int) -> Refused | None:
+        start, total = _content_range(response)
+        noted = self.part.note().get("length")
+        if start != have or (total and noted and total != noted):
+            self.part.discard()
+            raise _TryAgain("goes on in the wrong place")
+        return self._receive(response, have, total or noted)
+
+    def _receive(self, response: requests.Response, have: int, length: int | None) -> Refused | None:
+        if length is not None and length > self.max_bytes:
+            return Refused(Reason.TOO_LARGE)
+        if have == 0:
+            self.part.begin(self._note(response, length))
+        with self.part.append() as file:
+            for chunk in self.client.chunks(response):
+                have += len(chunk)
+                if have > self.max_bytes:
+                    return Refused(Reason.TOO_LARGE)
+                file.write(chunk)
+        if have < ((self.expect_size or 0) if length is None else length):
+            raise _TryAgain("ends before its end")
+        return None if have else Refused(Reason.EMPTY)
+
+    def _note(self, response: requests.Response, length: int | None) -> dict[str, Any]:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            return {}  # what lies on the disk is unpacked: ranges of the packed file cannot go on with it
+        etag = response.headers.get("ETag", "")
+        validator = response.headers.get("Last-Modified") if etag.startswith("W/") or not etag else etag
+        return {"url": self.url, "md5": self.expect_md5, "validator": validator, "length": length}
+
+    def _finish(self) -> Fetched | Refused:
+        md5, size = measure(self.part.bytes_path)
+        if self.expect_md5 in {None, md5}:
+            self.part.finish()
+            return Fetched(md5, size)
+        if self.second:
+            return Refused(Reason.WRONG_MD5, f"has md5 {md5}")
+        self.second = True
+        self.best = 0
+        self.part.discard()
+        again = _TryAgain("has another md5")
+        again.counts = False
+        raise again
+
+
+def measure(path: Path) -> tuple[str, int]:
+    """Give the md5 (32 hexadecimal digits) and the size in bytes of a file.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    with _disk(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+        return digest.hexdigest(), file.tell()
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}; free some space or choose --data") from error
+
+
+def _length(response: requests.Response) -> int | None:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return None
+    text = response.headers.get("Content-Length", "")
+    return int(text) if re.fullmatch(r"\d{1,18}", text, re.ASCII) else None
+
+
+def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """Read the first byte and the whole length; None for what is not stated."""
+    text = response.headers.get("Content-Range", "")
+    found = re.fullmatch(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(?:(\d{1,18})|\*)", text.strip(), re.ASCII)
+    if found is None:
+        return None, None
+    first, total = (None if text is None else int(text) for text in found.groups())
+    return first, total
+
+
+def _retry_after(text: str | None) -> float | None:
+    """Read seconds (a fraction was seen in the wild) or an HTTP date; None when neither."""
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _connection_trouble(error: requests.ConnectionError) -> _TryAgain:
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return _TryAgain("no such host", connected=False)
+    if isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
+        return _TryAgain("takes no connection", connected=False)
+    return _TryAgain("breaks the connection")
+
+
+def _advice_for(again: _TryAgain) -> str:
+    return "try again later" if again.connected else "check the address of this source and your network"
+
+
+def _words(body: bytes) -> str:
+    """Find what a board says of an error: a message in JSON, or the title of a page; at most 200 characters."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        page = re.sub(rb"^\s*<\?xml[^>]*>", b"", body)  # or Beautiful Soup warns
+        title = BeautifulSoup(page, "html.parser").title if b"<" in page else None
+        return _one_line(title.get_text() if title else "")
+    if not isinstance(said, dict):
+        return ""
+    names = ("message", "description", "reason", "error", "title")
+    return _one_line(next((said[name] for name in names if isinstance(said.get(name), str) and said[name]), ""))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
+
+
+def _is_challenge(response: requests.Response) -> bool:
+    """Cloudflare's test for browsers: the file is not to blame, and is there for others."""
+    return response.headers.get("cf-mitigated") == "challenge"
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Give scheme, and host with port; both empty for what is no address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise _NeverError(f"{location!r} is no address that can be asked") from error
+
+
+def _public(headers: Mapping[str, str] | None) -> dict[str, str]:
+    private = {"authorization", "cookie", "referer"}
+    return {name: value for name, value in (headers or {}).items() if name.lower() not in private}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _send_no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+import make
+import pytest
+
+from pipeline.filter import FilterCrops
+from pipeline.records import Reason
+from pipeline.stage import Dropped, Kept
+from pipeline.store import Store
+
+
+@pytest.mark.parametrize(
+    ("rule", "crop", "reason"),
+    [
+        ({"min_face": 201}, {}, Reason.FACE_TOO_SMALL),
+        ({"min_score": 0.95}, {}, Reason.LOW_SCORE),
+        ({"min_sharpness": 501}, {}, Reason.BLURRED),
+        ({"min_contrast": 51}, {}, Reason.FLAT),
+        ({"min_chroma": 21}, {}, Reason.MONOCHROME),
+    ],
+)
+def test_each_rule_drops_with_its_reason(rule: dict[str, Any], crop: dict[str, Any], reason: Reason) -> None:
+    """What is just under the limit is dropped, and why is said."""
+    assert FilterCrops(**rule).against(make.face_crop(**crop)) is reason
+
+
+def test_what_meets_every_limit_goes_on(store: Store) -> None:
+    """A limit itself is allowed."""
+    crop = make.face_crop()
+    rules = FilterCrops(min_face=200, min_score=0.9, min_sharpness=500, min_contrast=50, min_chroma=20)
+
+    assert list(rules([crop], store)) == [Kept(crop, (crop,))]
+
+
+def test_every_crop_gets_one_outcome(store: Store) -> None:
+    """Kept or dropped, none is missing."""
+    good, small = make.face_crop(1), make.face_crop(2, detection=make.detection(2, box=make.box(side=20)))
+
+    assert list(FilterCrops()([good, small], store)) == [Kept(good, (good,)), Dropped(small, Reason.FACE_TOO_SMALL)]

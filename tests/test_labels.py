@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pipeline.labels import ATTRIBUTES, labels_of
+
+
+def _of(tags: str, faces: int = 1) -> dict[str, int]:
+    return {name: int(value) for name, value in zip(ATTRIBUTES, labels_of(tags.split(), faces), strict=True)}
+
+
+def test_there_are_34_in_the_authors_order() -> None:
+    """13 colours of hair, 11 shapes, 10 colours of eyes."""
+    assert len(ATTRIBUTES) == 34
+    assert (ATTRIBUTES[0], ATTRIBUTES[12], ATTRIBUTES[13], ATTRIBUTES[24]) == (
+        *("blonde_hair", "grey_hair", "long_hair", "blue_eyes"),
+    )
+
+
+def test_one_colour_excludes_the_others_of_its_group() -> None:
+    """Blue hair is not green; of the eyes nothing is known."""
+    labels = _of("solo blue_hair")
+
+    assert (labels["blue_hair"], labels["green_hair"], labels["blue_eyes"]) == (1, 0, -1)
+
+
+def test_a_missing_shape_is_unknown_not_false() -> None:
+    """Boards do not tag everything."""
+    labels = _of("solo smile")
+
+    assert (labels["smile"], labels["hat"]) == (1, -1)
+
+
+def test_tags_of_several_characters_label_nobody() -> None:
+    """A tag belongs to the post: without solo, or with two faces, it says nothing of one face."""
+    assert set(_of("blue_hair smile").values()) == {-1}
+    assert set(_of("solo blue_hair", faces=2).values()) == {-1}
+
+
+def test_two_colours_tell_none() -> None:
+    """Two hair colours, or hair of many colours, leave the group unknown."""
+    assert _of("solo blue_hair red_hair")["blue_hair"] == -1
+    assert _of("solo blue_hair gradient_hair")["blue_hair"] == -1

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import RecipeError, UsageError
+from pipeline.recipe import built_in, documented, load, parse, source_name
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_every_built_in_recipe_is_sound(name: str) -> None:
+    """It loads, and what it prints with comments loads to the same recipe."""
+    recipe = load(name)
+
+    assert parse(tomllib.loads(documented(recipe)), name) == recipe
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_recipe_written_in_full_is_the_same_recipe(name: str) -> None:
+    """What a release holds makes the dataset again."""
+    recipe = load(name)
+
+    assert parse(tomllib.loads(recipe.to_toml()), name) == recipe
+
+
+def test_the_safest_rating_is_the_default() -> None:
+    """Anything but general is an explicit choice."""
+    assert load("default").filter.ratings == ("g",)
+
+
+def test_an_override_is_typed() -> None:
+    """A date is a date, a list is a list."""
+    recipe = load("sandbox", ["filter.since=2011-02-03", 'filter.ratings=["g", "s"]', "crop.size=64"])
+
+    assert (recipe.filter.since, recipe.filter.ratings, recipe.crop.size) == (date(2011, 2, 3), ("g", "s"), 64)
+
+
+def test_another_kind_of_source_forgets_the_old_one() -> None:
+    """A board's fields do not haunt a folder."""
+    recipe = load("sandbox", ["sources.0.kind=folder", "sources.0.path=pictures"])
+
+    assert source_name(recipe.sources[0]) == "folder"
+
+
+def test_sources_of_ones_own_start_from_the_default() -> None:
+    """Without a recipe's name, overriding the sources does not mean the sandbox's settings."""
+    recipe = load(None, ["sources.0.kind=folder", "sources.0.path=pictures"])
+
+    assert (recipe.name, recipe.detect.detectors) == ("faces", ("lbpcascade", "animeface"))
+    assert load(None).name == "sandbox"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("filter.sinse=2011-01-01", "filter.sinse: unknown; did you mean since?"),
+        ("sources.0.qeury=x", "sources.0.qeury: unknown; did you mean query?"),
+        ("fliter.since=2011-01-01", "fliter: unknown; did you mean filter?"),
+        ("crop.size=big", "crop.size: Input should be a valid integer"),
+        ("crop.zoom=9", "crop.zoom: Input should be less than or equal to 4"),
+        ("split.train=0.5", "the shares add up to 0.6, not to 1"),
+        ("crop.size=100", "the stylegan format needs a power of two"),
+        ("sources.1.kind=folder", "sources.1.path: Field required"),
+        ("sources.7.kind=folder", "7 is no number from 0 to 1"),
+        ('filter.ratings=["x"]', "Input should be 'g', 's', 'q' or 'e'"),
+        ("name=../../etc", "name: String should match pattern"),
+    ],
+)
+def test_a_wrong_field_is_one_clear_line(override: str, message: str) -> None:
+    """The line names the field, what is wrong, and the nearest right name."""
+    with pytest.raises(RecipeError) as caught:
+        load("sandbox", [override])
+
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_without_a_value_says_how(tmp_path: Path) -> None:
+    """The message shows an example."""
+    with pytest.raises(UsageError, match="write -p key=value"):
+        load("sandbox", ["filter.since"])
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    """And lists what is built in."""
+    with pytest.raises(RecipeError, match="did you mean sandbox"):
+        load("sandbax")
+
+
+def test_a_file_that_is_no_toml_is_one_clear_line(tmp_path: Path) -> None:
+    """Its place in the file is named."""
+    path = tmp_path / "r.toml"
+    path.write_text("name = [")
+
+    with pytest.raises(RecipeError, match="not readable as TOML"):
+        load(str(path))
+
+
+def test_two_sources_need_two_names(tmp_path: Path) -> None:
+    """Their posts' ids would clash."""
+    with pytest.raises(RecipeError, match="two sources are named sandbox"):
+        load("sandbox", ["sources.1.kind=danbooru", "sources.1.board=sandbox"])

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import make
+import pytest
+
+from pipeline.catalog import Catalog
+from pipeline.errors import InvariantError, StoreError
+from pipeline.records import Post, Reason
+from pipeline.run import DataFolder, recall_stage, run_stage
+from pipeline.stage import Dropped, Kept, Scope
+from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class KeepEven:
+    """A small real stage: even posts go on, odd ones do not."""
+
+    name: ClassVar = "even"
+    version: ClassVar = 1
+    scope: ClassVar = Scope.ITEM
+
+    reason: Reason = Reason.RATING
+    judged: list[str] = field(default_factory=list, compare=False, metadata={"effect": True})
+    stop_at: int | None = field(default=None, compare=False, metadata={"effect": True})
+
+    def key(self, item: Post, /) -> str:
+        return item.id
+
+    def __call__(self, items: Iterable[Post], _store: Store, /) -> Iterator[Any]:
+        for item in items:
+            if len(self.judged) == self.stop_at:
+                raise KeyboardInterrupt
+            self.judged.append(item.id)
+            yield Dropped(item, self.reason) if int(item.id[-1]) % 2 else Kept(item, (item,))
+
+
+@dataclass(frozen=True)
+class KeepFirst(KeepEven):
+    """The same over a corpus: the first of all is kept."""
+
+    name: ClassVar = "first"
+    scope: ClassVar = Scope.CORPUS
+
+    def __call__(self, items: Iterable[Post], _store: Store, /) -> Iterator[Any]:
+        first, *others = sorted(items, key=lambda post: post.id)
+        yield Kept(first, (first,))
+        yield from (Dropped(other, Reason.DUPLICATE) for other in others)
+
+
+class Forgets(KeepEven):
+    def __call__(self, items: Iterable[Post], store: Store, /) -> Iterator[Any]:
+        return (outcome for outcome in super().__call__(items, store) if outcome.item.id != "sandbox:3")
+
+
+class Repeats(KeepEven):
+    def __call__(self, items: Iterable[Post], store: Store, /) -> Iterator[Any]:
+        return (outcome for outcome in super().__call__(items, store) for _ in range(2))
+
+
+def _run(stage: KeepEven, posts: list[Post], catalog: Catalog, store: Store) -> tuple[Any, list[Post]]:
+    return run_stage(stage, posts, catalog, store, lambda *_: None)
+
+
+def test_counts_add_up(sqlite_catalog: Catalog, store: Store) -> None:
+    """What is seen is kept or dropped with a reason."""
+    report, kept = _run(KeepEven(), [make.post(n) for n in range(5)], sqlite_catalog, store)
+
+    assert (report.seen, report.kept, report.dropped, report.judged) == (5, 3, {"rating": 2}, 5)
+    assert [post.id for post in kept] == ["sandbox:0", "sandbox:2", "sandbox:4"]
+
+
+def test_nothing_is_judged_twice(sqlite_catalog: Catalog, store: Store) -> None:
+    """A second run judges only what is new, and counts all."""
+    posts = [make.post(n) for n in range(5)]
+    _run(KeepEven(), posts[:3], sqlite_catalog, store)
+    stage = KeepEven()
+
+    report, kept = _run(stage, posts, sqlite_catalog, store)
+
+    assert stage.judged == ["sandbox:3", "sandbox:4"]
+    assert (report.seen, report.judged, len(kept)) == (5, 2, 3)
+
+
+def test_a_stopped_run_goes_on_where_it_was(sqlite_catalog: Catalog, store: Store) -> None:
+    """What had an outcome keeps it."""
+    posts = [make.post(n) for n in range(5)]
+    with pytest.raises(KeyboardInterrupt):
+        _run(KeepEven(stop_at=2), posts, sqlite_catalog, store)
+    stage = KeepEven()
+
+    _run(stage, posts, sqlite_catalog, store)
+
+    assert stage.judged == ["sandbox:2", "sandbox:3", "sandbox:4"]
+
+
+def test_a_changed_configuration_judges_again(sqlite_catalog: Catalog, store: Store) -> None:
+    """Another field, another fingerprint."""
+    posts = [make.post(n) for n in range(3)]
+    _run(KeepEven(), posts, sqlite_catalog, store)
+    stage = KeepEven(reason=Reason.TAG_EXCLUDED)
+
+    report, _ = _run(stage, posts, sqlite_catalog, store)
+
+    assert (len(stage.judged), report.dropped) == (3, {"tag_excluded": 1})
+
+
+def test_what_could_not_be_reached_is_tried_again(sqlite_catalog: Catalog, store: Store) -> None:
+    """A transient reason is not the last word."""
+    posts = [make.post(n) for n in range(4)]
+    _run(KeepEven(reason=Reason.UNREACHABLE), posts, sqlite_catalog, store)
+    stage = KeepEven(reason=Reason.UNREACHABLE)
+
+    _run(stage, posts, sqlite_catalog, store)
+
+    assert stage.judged == ["sandbox:1", "sandbox:3"]
+
+
+def test_a_corpus_is_judged_whole(sqlite_catalog: Catalog, store: Store) -> None:
+    """A newcomer may take the place of what was kept before."""
+    _, before = _run(KeepFirst(), [make.post(2), make.post(3)], sqlite_catalog, store)
+    _, after = _run(KeepFirst(), [make.post(1), make.post(2), make.post(3)], sqlite_catalog, store)
+
+    assert ([post.id for post in before], [post.id for post in after]) == (["sandbox:2"], ["sandbox:1"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"), [(Forgets(), "1 items got no outcome"), (Repeats(), "an outcome too many")]
+)
+def test_a_stage_that_loses_or_invents_is_a_bug(
+    stage: KeepEven, message: str, sqlite_catalog: Catalog, store: Store
+) -> None:
+    """The run stops rather than publish wrong counts."""
+    with pytest.raises(InvariantError, match=message):
+        _run(stage, [make.post(n) for n in range(5)], sqlite_catalog, store)
+
+
+def test_two_items_with_one_key_are_a_bug(sqlite_catalog: Catalog, store: Store) -> None:
+    """One of them would vanish from the counts."""
+    with pytest.raises(InvariantError, match="share a key"):
+        _run(KeepEven(), [make.post(1), make.post(1)], sqlite_catalog, store)
+
+
+def test_recalling_judges_nothing(sqlite_catalog: Catalog, store: Store) -> None:
+    """What was never judged is not seen."""
+    posts = [make.post(n) for n in range(5)]
+    _run(KeepEven(), posts[:3], sqlite_catalog, store)
+
+    report, kept = recall_stage(KeepEven(), posts, sqlite_catalog)
+
+    assert (report.seen, report.judged, [post.id for post in kept]) == (3, 0, ["sandbox:0", "sandbox:2"])
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    """A second run on the same folder is told who is there; afterwards the folder is free."""
+    folder = DataFolder(tmp_path)
+    with folder.lock(), pytest.raises(StoreError, match="another run works on it"):
+        folder.lock()
+
+    folder.lock().close()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    """A file in the folder's place says what to do."""
+    (tmp_path / "data").write_text("in the way")
+
+    with pytest.raises(StoreError, match="choose another --data"):
+        DataFolder(tmp_path / "data").lock()
