@@ -709,8 +709,9 @@ def _joined(url: str, location: str) -> str:
 
 
 def _public(headers: Mapping[str, str] | None) -> dict[str, str]:
-    private = {"authorization", "cookie", "referer"}
-    return {name: value for name, value in (headers or {}).items() if name.lower() not in private}
+    """Keep what another host may see; a key can have any name, so the harmless ones are named."""
+    harmless = {"accept", "accept-encoding", "range", "if-range"}
+    return {name: value for name, value in (headers or {}).items() if name.lower() in harmless}
 
 
 def _is_loopback(host: str) -> bool:

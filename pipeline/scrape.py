@@ -144,6 +144,7 @@ class FetchFiles:
             md5, size = measure(target)
             if post.md5 in {None, md5} and size <= self.max_bytes:
                 return Fetched(md5, size)
+            self._clear(post)
         return self._source(post).fetch(post, target, self.max_bytes)
 
     def _source(self, post: Post) -> Source:

@@ -45,6 +45,7 @@ class Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every second answer waits 40 ms for an acknowledgement
     server: _HTTPServer
 
     def do_GET(self) -> None:

@@ -21,7 +21,10 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.http import Client
 from pipeline.pixels import encode_png
 from pipeline.records import Image, Post, Reason
+from pipeline.sandbox import board
+from pipeline.sandbox.posts import build
 from pipeline.scrape import FetchFiles
+from pipeline.sources import BOARDS
 from pipeline.sources.danbooru import DanbooruSource
 from pipeline.stage import Dropped, Kept, Outcome, fingerprint
 from pipeline.store import Store
@@ -300,6 +303,35 @@ def test_threads_and_folders_do_not_change_the_fingerprint(yard: Yard, tmp_path:
 
     assert fingerprint(yard.stage(threads=9, parts=tmp_path)) == one
     assert fingerprint(yard.stage(max_bytes=5)) != one
+
+
+def test_a_left_over_goes_with_its_post(yard: Yard) -> None:
+    """A post whose file is gone leaves nothing lying about."""
+    post = yard.post(1)
+    yard.parts.mkdir()
+    (yard.parts / hashlib.sha1(post.id.encode(), usedforsecurity=False).hexdigest()).write_bytes(b"old")
+
+    assert reasons(yard.run(post)) == [Reason.GONE]
+    assert yard.under_way() == []
+
+
+def test_the_sandbox_gives_the_same_on_its_bad_days(tmp_path: Path) -> None:
+    """Listed and fetched from the real board, with faults and without: the same posts, the same outcomes."""
+    sandbox = build(tmp_path / "cache", posts=40)
+    seen = []
+    for faults in (False, True):
+        with board.serve(sandbox, faults=faults) as served:
+            client = Client(min_gap_s=0.0, backoff_s=0.05)
+            source = BOARDS["sandbox"](address=served.url, client=client)
+            posts = [post for page in source.pages(None) for post in page.posts if post.file_url and not post.animated]
+            parts = tmp_path / f"parts {faults}"
+            stage = FetchFiles(sources={"sandbox": source}, parts=parts, threads=4, stop=client.stop)
+            seen.append((posts, sorted(stage(posts, Store(tmp_path / f"store {faults}")), key=lambda one: one.item.id)))
+            assert list(parts.iterdir()) == []
+            client.close()
+
+    assert seen[0] == seen[1]
+    assert reasons(seen[0][1]).count(None) > 20
 
 
 def test_two_runs_end_the_same_under_faults(yard: Yard) -> None:

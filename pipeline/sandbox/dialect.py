@@ -64,7 +64,7 @@ def parse(tags: str) -> Search:
     for term in tags.lower().split():
         negated = term.startswith("-")
         word = term.removeprefix("-")
-        metatag = re.fullmatch(r"([a-z_]+):(.+)", word)
+        metatag = re.fullmatch(r"([a-z_][a-z0-9_]*):(.+)", word)
         if metatag is None:
             counted += 1
             tests.append(_negate(_has_tag(word), negated=negated))
@@ -371,5 +371,15 @@ def _restrict(row: Any, wanted: dict[str, str]) -> Any:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """Split at the commas that stand in no bracket: name, and what stands in its brackets."""
-    return {name: inner for name, inner in re.findall(r"([a-z0-9_]+)(?:\[([^\]]*)\])?", text)}
+    """Split at the commas that stand in no bracket: each name, with what stands in its brackets."""
+    names: dict[str, str] = {}
+    depth, start = 0, 0
+    for place, sign in enumerate(f"{text},"):
+        depth += (sign == "[") - (sign == "]")
+        if sign != "," or depth > 0:
+            continue
+        name, _, inner = text[start:place].partition("[")
+        if name.strip():
+            names[name.strip()] = inner.removesuffix("]")
+        start = place + 1
+    return names

@@ -351,7 +351,7 @@ def _dressed(who: Character, rng: np.random.Generator) -> Character:
 
 
 def _float_around(canvas: Pictures.Image, pose: Pose, rng: np.random.Generator) -> None:
-    """Balloons, petals and stars in front, around the face and never upon it."""
+    """Balloons, petals and stars around a face and never upon it."""
     draw = ImageDraw.Draw(canvas)
     side = pose.scale * BOX_SIDE * SUPERSAMPLE
     x, y = pose.x * SUPERSAMPLE, (pose.y + 0.4 * pose.scale) * SUPERSAMPLE
@@ -446,7 +446,10 @@ def draw_group(seed: Sequence[int], *, face: tuple[int, int] = (90, 260)) -> Dra
             own = float(np.clip(side * _between(rng, 0.86, 1.08), *face))
             x = left + column * step + _between(rng, -0.1, 0.1) * side
             y = side * (0.95 + 2.1 * index) + _between(rng, -0.12, 0.2) * side
-            seats.append((who, pose_at(rng, x, y, own, tilt=18)))
+            seats.append((who, pose_at(rng, x, y, own, tilt=22)))
+    # Behind the heads: in front they would lie on a neighbour's face.
+        for _, pose in seats:
+            _float_around(canvas, pose, rng)
         draw_figures(canvas, [(_dressed(who, rng), pose) for who, pose in seats], rng)
         faces += [face_truth(who, pose) for who, pose in seats]
     return _finish(canvas, faces, rng)

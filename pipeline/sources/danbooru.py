@@ -57,6 +57,10 @@ class DanbooruSource:
     tag_limit: int = 2  # 2 without a login and for Members, 6 for Gold
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"https?://[^/@\s?#]+(/[^@\s?#]*)?", self.address):
+            raise RecipeError(
+                f"the address of source {self.name!r} is not like https://board.example; a login has fields of its own"
+            )
         if bool(self.login) != bool(self.api_key):
             raise RecipeError(f"source {self.name!r} has a login or an API key alone; the board wants both or neither")
         if wrong := [one for one in self.ratings if one not in RATINGS]:

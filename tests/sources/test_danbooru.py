@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -138,6 +140,24 @@ def test_a_run_killed_at_the_top_leaves_a_gap_that_is_remembered(board: Board) -
 
     assert killed_twice == {"unread": [[16, 11], [6, 1]], "newest": 20}
     assert numbers(list(board.source().pages(killed_twice))) == [21, *range(16, 10, -1), *range(6, 0, -1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_listed_twice_or_left_out_whatever_happens(board: Board, seed: int) -> None:
+    """Runs are killed after any page, posts arrive meanwhile, limits cut pages: each post comes once."""
+    chance = random.Random(seed)
+    board.at_most = 7
+    listed: list[int] = []
+    cursor = None
+    for _ in range(6):
+        newest = max((row["id"] for row in board.rows), default=0)
+        board.rows += rows(*sorted(chance.sample(range(newest + 1, newest + 60), chance.randrange(30))))
+        for page in islice(board.source(limit=chance.choice([None, 10])).pages(cursor), chance.randrange(4)):
+            listed += numbers([page])
+            cursor = page.cursor
+    listed += numbers(list(board.source().pages(cursor)))
+
+    assert sorted(listed) == [row["id"] for row in board.rows]
 
 
 def test_a_limit_stops_and_the_next_call_goes_on(board: Board) -> None:
@@ -320,6 +340,15 @@ def test_tags_that_turn_the_list_round_are_refused(board: Board, tag: str) -> No
     """They would make the paging wrong, silently."""
     with pytest.raises(RecipeError, match="cannot be used: "):
         board.source(query=f"1girl {tag}")
+
+
+@pytest.mark.parametrize(
+    "address", ["", "danbooru.donmai.us", "ftp://b.example", "https://me:key@b.example", "http://"]
+)
+def test_an_odd_address_is_refused(address: str) -> None:
+    """A board is asked over http or https, and a key in an address would end up in messages."""
+    with pytest.raises(RecipeError, match="the address of source 'b' is not like"):
+        DanbooruSource(name="b", address=address, client=Client())
 
 
 def test_a_login_needs_its_key(board: Board) -> None:
