@@ -6,10 +6,10 @@ PIP := $(BIN)/pip --disable-pip-version-check
 DATA ?= data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean format
+.PHONY: help demo train-deps test check bench clean format
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 # torch is asked for first and by its exact version: on some machines that version is the build without CUDA's gigabytes.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -21,6 +21,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed ## build a face dataset from the sandbox board and train on it
 	$(BIN)/flow run build-dataset sandbox --data $(DATA)
+
+train-deps: $(VENV)/.installed ## PyTorch and what goes with it (a part of every install by this file)
 
 test: $(VENV)/.installed ## run all tests
 	@bash tests/system.sh

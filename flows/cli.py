@@ -298,7 +298,8 @@ def sandbox(
     """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C."""
     from pipeline.sandbox import board
 
-    board.main(["--cache", str(data / "sandbox"), "--posts", str(posts), "--port", str(port), *["--faults"] * faults])
+    words = ["--cache", str(data / "sandbox"), "--posts", str(posts), "--port", str(port)]
+    raise typer.Exit(board.main([*words, "--faults"] if faults else words))
 
 
 @app.command("cascades", epilog="Example: flow cascades fetch")
@@ -343,17 +344,16 @@ def _run_dataset(
     with display() as shown:
         if prefect:
             order = {"recipe": recipe, "overrides": overrides, "data": str(settings.data), "limit": settings.limit}
-            built = _with_prefect(settings.data, shown, name, settings, {**order, "train": train})["built"]
-            trained = built.release if train else None
+            answer = _with_prefect(settings.data, shown, name, settings, {**order, "train": train})
+            built, trained = answer["built"], answer["trained"]
         else:
             built = getattr(jobs, name)(chosen, settings, shown)
             if train and built.release:
                 try:
-                    jobs.train_release(settings.data, str(built.release.path), [], shown)
-                    trained = built.release
+                    trained, _ = jobs.train_release(settings.data, str(built.release.path), [], shown)
                 except WorldError as error:
                     shown.say(f"not trained: {error}")
-    _summarise(built, trained, settings.data)
+    _summarise(built, trained)
 
 
 def _with_prefect(data: Path, shown: Display, name: str, settings: Any, parameters: dict[str, Any]) -> Any:
@@ -367,7 +367,7 @@ def _with_prefect(data: Path, shown: Display, name: str, settings: Any, paramete
         return orchestrate.run_here(name, shown, settings, parameters)
 
 
-def _summarise(built: Any, trained: Any, data: Path) -> None:
+def _summarise(built: Any, trained: Any) -> None:
     out = console()
     out.print(summary(built.reports))
     if built.waiting:
@@ -378,8 +378,7 @@ def _summarise(built: Any, trained: Any, data: Path) -> None:
     out.print(f"release {fresh}: {built.release.path} ({built.release.crops} faces)", highlight=False, soft_wrap=True)
     out.print(f"look at:   {built.release.path / 'contact_sheet.png'}", highlight=False, soft_wrap=True)
     if trained is not None:
-        run_dir = data / "trainings" / trained.name.replace("/", "-")
-        out.print(f"training:  {run_dir}", highlight=False, soft_wrap=True)
+        out.print(f"training:  {trained}", highlight=False, soft_wrap=True)
 
 
 def _opened(data: Path, catalog: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -17,7 +19,7 @@ from pipeline.export import Release, find_release
 from pipeline.recipe import Recipe, load, parse
 from pipeline.run import STAGES, Build, DataFolder, Settings
 from pipeline.stage import StageReport
-from pipeline.train import TrainConfig, TrainResult, train_gan
+from pipeline.train import TrainConfig, TrainProgress, TrainResult, train_gan
 from pipeline.verify import verify
 
 NOWHERE = "http://sandbox.invalid"  # publishing asks no board for anything
@@ -75,9 +77,7 @@ def _run(
         )
 
 
-def train_release(
-    data: Path, name: str | None, overrides: Sequence[str], display: Display, *, kimg: float | None = None
-) -> tuple[Path, TrainResult]:
+def train_release(data: Path, name: str | None, overrides: Sequence[str], display: Display) -> tuple[Path, TrainResult]:
     """Train on a release by its own recipe; a finished training is left alone, an unfinished one goes on.
 
     Raises:
@@ -90,18 +90,26 @@ def train_release(
     if faults:
         raise WorldError(f"{release}: not sound ({faults[0]}), so it is not trained on; see `flow verify {release}`")
     recipe = recipe_of(release, overrides)
-    section = recipe.train if kimg is None else recipe.train.model_copy(update={"kimg": kimg})
-    config = TrainConfig(seed=recipe.seed, **section.model_dump())
-    run_dir = folder.trainings / f"{release.parent.name}-{release.name}"
+    config = TrainConfig(seed=recipe.seed, **recipe.train.model_dump())
+    run_dir = folder.trainings / f"{release.parent.name}-{release.name}-{_mark(config)}"
+
+    def show(now: TrainProgress) -> None:
+        display.progress("train", round(now.kimg * 1000), round(now.total_kimg * 1000))
+        if now.note:
+            display.say(now.note)
+
     with _terminated() as stop:
-        result = train_gan(
-            release,
-            run_dir,
-            config,
-            progress=lambda now: display.progress("train", round(now.kimg * 1000), round(now.total_kimg * 1000)),
-            stop=stop,
-        )
+        result = train_gan(release, run_dir, config, progress=show, stop=stop)
+    if not result.new_steps:
+        display.say(f"{run_dir}: already trained, nothing to do")
     return run_dir, result
+
+
+def _mark(config: TrainConfig) -> str:
+    """Tell trainings of one release apart by what may not change when one goes on; more kimg lengthens the same one."""
+    free = {"kimg", "sample_every_kimg", "checkpoint_every_kimg", "keep_last", "device", "precision", "threads"}
+    fixed = {name: value for name, value in sorted(asdict(config).items()) if name not in free}
+    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:6]
 
 
 def recipe_of(release: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -19,6 +19,7 @@ from prefect.states import Crashed
 
 from flows import jobs
 from flows.show import Display, Lines
+from pipeline.errors import WorldError
 from pipeline.export import Release
 from pipeline.recipe import load
 from pipeline.run import Settings
@@ -125,11 +126,24 @@ def _dataset(
     settings = SETTINGS.get(Settings(data=Path(data), limit=limit))
     built = job(load(recipe, overrides or []), settings, _display(), as_task)
     _artifact(built)
+    trained = None
     if built.release is not None:
         _announce(built.release, data)
         if train:
-            train_gan(release=str(built.release.path), data=data)
-    return {"built": built} if DISPLAY.get(None) else {"release": str(built.release and built.release.path)}
+            trained = _train(built.release, data)
+    if DISPLAY.get(None) is None:
+        return {"release": built.release and str(built.release.path)}
+    return {"built": built, "trained": trained}
+
+
+def _train(release: Release, data: str) -> str | None:
+    """Train at once; where PyTorch is missing, say how to get it: the release stands without."""
+    state = train_gan(release=str(release.path), data=data, return_state=True)
+    answer = state.result(raise_on_failure=False)
+    if isinstance(answer, WorldError):
+        _display().say(f"not trained: {answer}")
+        return None
+    return str(state.result()["run"])
 
 
 def _announce(release: Release, data: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pipeline.records import Reason
+from pipeline.records import Box, Reason
 
 Pixels = NDArray[np.uint8]
 
@@ -159,11 +159,31 @@ def fit(pixels_HWC: Pixels, side: int) -> Pixels:
     Returns:
         RGB, uint8, with the proportions of *pixels_HWC* to within half a pixel.
     """
+    return pixels_HWC if max(pixels_HWC.shape[:2]) <= side else scale_to(pixels_HWC, side)
+
+
+def scale_to(pixels_HWC: Pixels, side: int) -> Pixels:
+    """Reduce or enlarge a picture so that its longer side has *side* pixels.
+
+    Returns:
+        RGB, uint8, with the proportions of *pixels_HWC* to within half a pixel.
+    """
     height, width = pixels_HWC.shape[:2]
     longer = max(height, width)
-    if longer <= side:
-        return pixels_HWC
     return _resized(pixels_HWC, max(1, round(width * side / longer)), max(1, round(height * side / longer)))
+
+
+def cut(pixels_HWC: Pixels, window: Box) -> Pixels:
+    """Cut *window* out of a picture; what lies outside the picture repeats its edge.
+
+    Returns:
+        RGB, uint8, of the window's height and width.
+    """
+    height, width = pixels_HWC.shape[:2]
+    rows = np.arange(window.top, window.bottom).clip(0, height - 1)
+    columns = np.arange(window.left, window.right).clip(0, width - 1)
+    out: Pixels = pixels_HWC[rows[:, None], columns]
+    return out
 
 
 def phash(pixels_HWC: Pixels) -> str:

@@ -368,6 +368,7 @@ class Build:
             sources=self._sources(),
             parts=self.folder.parts,
             threads=scrape.threads,
+            stop=self._stop,
         )
 
     def _dedup_images(self) -> StageReport:

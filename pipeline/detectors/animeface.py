@@ -21,8 +21,8 @@ from pipeline.errors import DetectorError
 from pipeline.pixels import Pixels
 from pipeline.records import Box
 
-# Side of the normalised box in sides of animeface's own: between the 1 / 0.69 measured on faces in real pictures and the
-# 1 / 0.73 on 150 of the sandbox. The centres agree: 0.2 % of the side to the right, 0.0 % down.
+# Side of the normalised box in sides of animeface's own: between the 1 / 0.69 measured on faces in real pictures and
+# the 1 / 0.73 on 150 of the sandbox. The centres agree: 0.2 % of the side to the right, 0.0 % down.
 _SIDE = 1 / 0.7
 
 _SMALLEST_WINDOW = 42.6  # pixels; nv_face_detect.c: the window of the network at the first scale
@@ -87,7 +87,7 @@ def _ask(pixels_HWC: Pixels) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class AnimeFace:
-    """The `animeface` network: measures hair and eye colours too; weak on faces tilted by more than 15 degrees or so."""
+    """The `animeface` network: measures hair and eye colours too; weak on faces tilted by more than 15 degrees."""
 
     name: ClassVar[str] = "animeface"
     smallest: ClassVar[float] = _SMALLEST_WINDOW * _SIDE

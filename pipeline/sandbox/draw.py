@@ -1,4 +1,4 @@
-"""Hides what the sandbox's pictures show: portraits, groups, landscapes and decoys, each from one seed, with its truth."""
+"""Hides what the sandbox's pictures show: portraits, groups, landscapes and decoys, from a seed, with the truth."""
 
 from __future__ import annotations
 
@@ -438,21 +438,20 @@ def draw_group(seed: Sequence[int], *, face: tuple[int, int] = (90, 260)) -> Dra
     wide = round(step * (max(len(row) for row in rows) + 0.5))
     high = round(side * (1.1 + 2.2 * (len(rows) - 1) + _between(rng, 1.3, 2.6)))
     canvas = _scene(rng, (wide, high))
-    faces: list[FaceTruth] = []
+    seats: list[list[tuple[Character, Pose]]] = []
     for index, row in enumerate(rows):
         left = (wide - step * (len(row) - 1)) / 2
-        seats = []
+        seats.append([])
         for column, who in enumerate(row):
             own = float(np.clip(side * _between(rng, 0.86, 1.08), *face))
             x = left + column * step + _between(rng, -0.1, 0.1) * side
             y = side * (0.95 + 2.1 * index) + _between(rng, -0.12, 0.2) * side
-            seats.append((who, pose_at(rng, x, y, own, tilt=22)))
-    # Behind the heads: in front they would lie on a neighbour's face.
-        for _, pose in seats:
-            _float_around(canvas, pose, rng)
-        draw_figures(canvas, [(_dressed(who, rng), pose) for who, pose in seats], rng)
-        faces += [face_truth(who, pose) for who, pose in seats]
-    return _finish(canvas, faces, rng)
+            pose = pose_at(rng, x, y, own, tilt=22)
+            _float_around(canvas, pose, rng)  # behind the heads: in front it would lie on a neighbour's face
+            seats[-1].append((who, pose))
+    for seated in seats:
+        draw_figures(canvas, [(_dressed(who, rng), pose) for who, pose in seated], rng)
+    return _finish(canvas, [face_truth(who, pose) for seated in seats for who, pose in seated], rng)
 
 
 # --- pictures without a face ------------------------------------------------------------------------------------------
@@ -531,14 +530,15 @@ def _owl(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np.r
 
 
 def _smiley(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np.random.Generator) -> None:
-    """A sun that smiles."""
+    """A sun that smiles, or not."""
+    smiles = bool(rng.integers(2))
     _disc(draw, x, y, radius * 1.05, (230, 160, 40))
     _disc(draw, x, y, radius, (252, 220, 90))
     for side in (-1, 1):
         left, right = x + side * radius * 0.36 - radius * 0.1, x + side * radius * 0.36 + radius * 0.1
         draw.ellipse([round(left), round(y - radius * 0.4), round(right), round(y + radius * 0.05)], fill=(60, 44, 40))
     mouth = [round(x - radius * 0.5), round(y - radius * 0.2), round(x + radius * 0.5), round(y + radius * 0.6)]
-    draw.arc(mouth, 20, 160, fill=(60, 44, 40), width=max(3, round(radius * 0.07)))
+    draw.arc(mouth, *((20, 160) if smiles else (70, 110)), fill=(60, 44, 40), width=max(3, round(radius * 0.07)))
 
 
 def _house(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np.random.Generator) -> None:
@@ -548,7 +548,7 @@ def _house(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np
         edges = (x + left * radius, y + top * radius, x + right * radius, y + bottom * radius)
         draw.rectangle([round(edge) for edge in edges], fill=colour)
 
-    box(-0.9, -0.3, 0.9, 1.0, (254, 228, 210))
+    box(-0.9, -0.3, 0.9, 1.0, mix((254, 228, 210), (200, 210, 230), int(rng.integers(0, 80))))
     roof = [(x - radius * 1.1, y - radius * 0.3), (x, y - radius), (x + radius * 1.1, y - radius * 0.3)]
     draw.polygon([(round(a), round(b)) for a, b in roof], fill=(190, 70, 60))
     for side in (-1, 1):
@@ -557,9 +557,29 @@ def _house(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np
     box(-0.2, 0.62, 0.2, 1.0, (140, 60, 56))
 
 
+def _mushroom(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np.random.Generator) -> None:
+    """A pale mushroom under a cap, with two glossy berries on it: what a cascade takes for a face."""
+    cap = HAIR[list(HAIR)[int(rng.integers(len(HAIR)))]]
+    berry = EYES[list(EYES)[int(rng.integers(len(EYES)))]]
+    _disc(draw, x, y - radius * 0.1, radius, darker(cap, 45))
+    _disc(draw, x, y + radius * 0.12, radius * 0.84, (250, 232, 214))
+    span = [round(x - radius), round(y - radius * 1.1), round(x + radius), round(y + radius * 0.55)]
+    draw.chord(span, 180, 360, fill=cap)
+    for side in (-1, 1):
+        left, right = x + side * radius * 0.4 - radius * 0.2, x + side * radius * 0.4 + radius * 0.2
+        top, bottom = y - radius * 0.08, y + radius * 0.42
+        draw.ellipse([round(left), round(top), round(right), round(bottom)], fill=darker(berry, 62))
+        draw.ellipse([round(left), round(y + radius * 0.12), round(right), round(bottom)], fill=berry)
+        _disc(draw, x + side * radius * 0.4 - radius * 0.06, y + radius * 0.06, radius * 0.07, (255, 255, 255))
+    stem = [(x - radius * 0.1, y + radius * 0.68), (x + radius * 0.1, y + radius * 0.68), (x, y + radius * 0.73)]
+    draw.polygon([(round(a), round(b)) for a, b in stem], fill=(190, 120, 110))
+
+
 _DECOYS: tuple[Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None], ...] = (
     _toy,
     _owl,
     _smiley,
     _house,
+    _mushroom,
+    _mushroom,  # twice: the best of them
 )

@@ -201,13 +201,12 @@ def _blade(root: Points, tip: Points, width: float, bulge: float) -> Points:
 
 
 def _normals(points: Points, *, closed: bool) -> Points:
-    if closed:
-        along = np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0)
-    else:
-        along = np.gradient(points, axis=0)
+    before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
+    along: Points = after - before if closed else np.gradient(points, axis=0)
     length = np.hypot(along[:, 0], along[:, 1])
     length[length == 0] = 1.0
-    return np.stack([along[:, 1], -along[:, 0]], axis=1) / length[:, None]
+    normals: Points = np.stack([along[:, 1], -along[:, 0]], axis=1) / length[:, None]
+    return normals
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,8 +496,8 @@ def _face(s: _Sitter) -> None:
         pen.shape(_arc(side * 0.96 - turn, 0.28, 0.13, 0.2), skin)
     outline = _through(
         _xy(
-            (-0.94, -0.5), (-0.95, 0.1), (-0.87, 0.45), (-0.62 + turn, 0.8), (-0.22 + turn * 2, 1.05), (turn * 2.4, 1.1),
-            (0.22 + turn * 2, 1.05), (0.62 + turn, 0.8), (0.87, 0.45), (0.95, 0.1), (0.94, -0.5), (0, -1.1),
+            (-0.94, -0.5), (-0.95, 0.1), (-0.87, 0.45), (-0.62 + turn, 0.8), (-0.22 + turn * 2, 1.05),
+            (turn * 2.4, 1.1), (0.22 + turn * 2, 1.05), (0.62 + turn, 0.8), (0.87, 0.45), (0.95, 0.1), (0.94, -0.5), (0, -1.1),
         )
     )  # fmt: skip
     pen.shape(outline, skin)
@@ -626,12 +625,30 @@ def _eye(s: _Sitter, side: int) -> None:
 
 # Tips of the locks from the left temple to the right: x, y, how far the lock bends.
 _TIPS: dict[Fringe, tuple[tuple[float, float, float], ...]] = {
-    Fringe.STRAIGHT: ((-0.72, -0.1, 0.0), (-0.4, -0.13, 0.0), (-0.08, -0.12, 0.0), (0.26, -0.14, 0.0), (0.6, -0.11, 0.0), (0.86, -0.06, 0.0)),
-    Fringe.PARTED: ((-0.98, 0.3, 0.1), (-0.74, 0.08, 0.12), (-0.42, -0.18, 0.14), (0.42, -0.18, -0.14), (0.74, 0.08, -0.12), (0.98, 0.3, -0.1)),
-    Fringe.SWEPT: ((-0.92, 0.22, 0.1), (-0.6, 0.0, 0.22), (-0.2, -0.08, 0.25), (0.24, -0.02, 0.25), (0.66, 0.06, 0.2), (0.98, 0.3, 0.06)),
-    Fringe.SPIKY: ((-0.9, 0.16, -0.05), (-0.58, -0.1, 0.05), (-0.26, 0.1, -0.04), (0.04, -0.12, 0.04), (0.34, 0.1, 0.05), (0.64, -0.08, -0.04), (0.92, 0.18, 0.05)),
-    Fringe.ROUND: ((-0.86, 0.1, 0.06), (-0.52, -0.06, 0.05), (-0.16, -0.14, 0.02), (0.2, -0.13, -0.02), (0.56, -0.05, -0.05), (0.88, 0.12, -0.06)),
-    Fringe.CURTAIN: ((-0.98, 0.42, 0.06), (-0.8, 0.12, 0.14), (-0.3, -0.24, 0.24), (0.06, 0.12, -0.02), (0.42, -0.22, -0.2), (0.84, 0.12, -0.14), (1.0, 0.42, -0.06)),
+    Fringe.STRAIGHT: (
+        (-0.72, -0.1, 0.0), (-0.4, -0.13, 0.0), (-0.08, -0.12, 0.0),
+        (0.26, -0.14, 0.0), (0.6, -0.11, 0.0), (0.86, -0.06, 0.0),
+    ),
+    Fringe.PARTED: (
+        (-0.98, 0.3, 0.1), (-0.74, 0.08, 0.12), (-0.42, -0.18, 0.14),
+        (0.42, -0.18, -0.14), (0.74, 0.08, -0.12), (0.98, 0.3, -0.1),
+    ),
+    Fringe.SWEPT: (
+        (-0.92, 0.22, 0.1), (-0.6, 0.0, 0.22), (-0.2, -0.08, 0.25),
+        (0.24, -0.02, 0.25), (0.66, 0.06, 0.2), (0.98, 0.3, 0.06),
+    ),
+    Fringe.SPIKY: (
+        (-0.9, 0.16, -0.05), (-0.58, -0.1, 0.05), (-0.26, 0.1, -0.04), (0.04, -0.12, 0.04),
+        (0.34, 0.1, 0.05), (0.64, -0.08, -0.04), (0.92, 0.18, 0.05),
+    ),
+    Fringe.ROUND: (
+        (-0.86, 0.1, 0.06), (-0.52, -0.06, 0.05), (-0.16, -0.14, 0.02),
+        (0.2, -0.13, -0.02), (0.56, -0.05, -0.05), (0.88, 0.12, -0.06),
+    ),
+    Fringe.CURTAIN: (
+        (-0.98, 0.42, 0.06), (-0.8, 0.12, 0.14), (-0.3, -0.24, 0.24), (0.06, 0.12, -0.02),
+        (0.42, -0.22, -0.2), (0.84, 0.12, -0.14), (1.0, 0.42, -0.06),
+    ),
 }  # fmt: skip
 
 
@@ -653,9 +670,9 @@ def _fringe_points(s: _Sitter) -> Points:
         if index == count - 1:
             valley = _xy((-1.06, 0.12))
         middle = (edge + tip) / 2
-        parts.append(_bend(edge, middle + (bend + 0.03, 0.06), tip, 7))
+        parts.append(_bend(edge, middle + _xy((bend + 0.03, 0.06)), tip, 7))
         middle = (valley + tip) / 2
-        parts.append(_bend(tip, middle + (bend, 0.02), valley, 7))
+        parts.append(_bend(tip, middle + _xy((bend, 0.02)), valley, 7))
         edge = valley
     return np.concatenate(parts)
 
@@ -739,7 +756,7 @@ def _glasses(s: _Sitter) -> None:
         rim = _through(
             _xy((-0.37, -0.2), (-0.35, 0.16), (-0.2, 0.37), (0.2, 0.37), (0.35, 0.16), (0.37, -0.2)), closed=False
         )
-        ring = rim + (side * 0.47 + x0, y)
+        ring = rim + _xy((side * 0.47 + x0, y))
         _outline(s.head, ring, 0.8, frame)
         s.head.stroke(_xy((side * 0.83 + x0, y - 0.08), (side * 0.98, y - 0.1)), 1.2, frame)
     s.head.stroke(_bend(_xy((x0 - 0.13, y - 0.05)), _xy((x0, y - 0.12)), _xy((x0 + 0.13, y - 0.05))), 1.2, frame)

@@ -419,7 +419,7 @@ def plant(folder: Path, one: Plan) -> PlantedPost:
 
 def _encode(picture: Pictures.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)  # type: ignore[arg-type]
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -517,7 +517,7 @@ def _moved(drawing: Drawing, picture: Pictures.Image, factor: float, left: int, 
     return Drawing(picture, truth)
 
 
-def _make_nothing(one: Plan) -> _File:
+def _make_nothing(_: Plan) -> _File:
     """Hidden or gone: the row has a size, the file host has nothing."""
     return _File(data=None, ext="jpg", size=(850, 1200), truth=Truth(tags=("1girl", "solo")))
 
@@ -572,7 +572,7 @@ def _make_truncated(one: Plan) -> _File:
     return _file(drawing, data[: len(data) * 6 // 10], ext)
 
 
-def _make_empty(one: Plan) -> _File:
+def _make_empty(_: Plan) -> _File:
     return _File(data=b"", ext="jpg", size=(850, 1200), truth=Truth(tags=("1girl", "solo")))
 
 

@@ -60,7 +60,6 @@ class Source(Protocol):
 
 # The boards need what stands above.
 from pipeline.sources.danbooru import DanbooruSource  # noqa: E402
-from pipeline.sources.folder import FolderSource  # noqa: E402
 
 # By name. A board that speaks a known dialect is one line; the recipe gives the rest by keyword.
 BOARDS: dict[str, Callable[..., Source]] = {
@@ -70,5 +69,4 @@ BOARDS: dict[str, Callable[..., Source]] = {
     "sandbox": partial(
         DanbooruSource, name="sandbox", site="https://sandbox.invalid"
     ),  # its address is given each time
-    "folder": partial(FolderSource, name="folder"),
 }

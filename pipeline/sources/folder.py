@@ -33,8 +33,8 @@ class FolderSource:
 
     @property
     def listing(self) -> str:
-        """The name alone: a folder has no cursor."""
-        return f"{self.name} folder"
+        """Name and place; another folder of the same name is another listing."""
+        return f"{self.name} {Path(self.path).expanduser().resolve()}"
 
     def pages(self, cursor: dict[str, Any] | None) -> Iterator[Page]:  # noqa: ARG002  it lists everything each time
         """List all pictures, folder by folder, sorted by name.
