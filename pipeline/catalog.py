@@ -297,7 +297,7 @@ class Catalog:
         """Find records by the beginning of their id or SHA-256: (item that they were made of, record), no two alike."""
         like = prefix.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
         matches = sa.or_(_outputs.c.sha256.like(like, escape="\\"), _outputs.c.id.like(like, escape="\\"))
-        query = sa.select(_outputs.c.item, _outputs.c.kind, _outputs.c.body).where(matches).limit(1000)
+        query = sa.select(_outputs.c.item, _outputs.c.kind, _outputs.c.body).where(matches)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         found = {(item, body): _KINDS[kind].from_json(json.loads(body)) for item, kind, body in rows}

@@ -1,13 +1,15 @@
 """Where the faces of an image are found: looks are cheap on a reduced picture, and a second opinion costs a window.
 
 With two detectors the first proposes on the whole picture and the second judges each proposal in a small window round
-it; what both see is `agreed`. One detector alone looks at the whole picture, again enlarged where small faces may hide,
-and judges what it found a second time itself, mirrored. Boxes are given in pixels of the upright full-size image.
+it; what both see is `agreed`. A detector that is alone, or finds a picture in which nothing is agreed on, looks at the
+whole of it: first as it is, then closer where small faces may hide, then tilted where there seems to be none; and looks
+again, in a mirror, at whatever it found. Boxes are given in pixels of the upright full-size image.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -15,22 +17,24 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.detectors import Detector, Face, build
-from pipeline.pixels import BadImage, Pixels, cut, decode, fit, resize, scale_to
+from pipeline.pixels import BadImage, Pixels, cut, decode, fit, resize, rotate, scale_to
 from pipeline.records import Box, Detection, Image, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 from pipeline.workers import Crashed, TimedOut, Workers
 
-_JUDGED_AT = 96  # pixels; side of a face's box when it is judged (design notes: precision 0.95, recall 0.84)
+_JUDGED_AT = 96  # pixels; side of a proposed face when it is judged (design notes: precision 0.95, recall 0.84)
+_MIRRORED_AT = 80  # pixels; what fools a network once rarely does so at another size in a mirror (bench: half of them)
 _MARGIN = 1.5  # side of the window round it, in sides of the box; the networks want to see some hair and neck
 _SAME = 0.3  # overlap above which two boxes are of the same face
 _INSIDE = 0.6  # share of the smaller box that lies in the larger one, above which they are of the same face
-_WORTH_REVIEW = 5  # windows; what the judge does not confirm is shown to a person if the proposer is that sure
-"""5 is the limit that scripts use with this cascade alone."""
+_WORTH_REVIEW = (
+    5  # windows that agree, the limit of the usual scripts: a person is shown what the judge does not confirm
+)
 _DOUBTED = 0.5  # factor on the score of what was proposed and not confirmed
-_COARSE = 2  # the judge looks at the whole picture too, this many times smaller: cheap, and finds large faces
-_CROWD = 2.5  # where a face is less than this many times the smallest that can be found, smaller ones may be near
-_CLOSER = 2  # longer side of the second, closer look in sides of the first, at most
+_CROWD = 1.5  # where a face is less than this many times the smallest that can be found, smaller ones may be near
+_CLOSER = 2  # longer side of the closer look in sides of the first, at most
+_TILTS = (-25.0, 25.0)  # degrees; upright, animeface loses every fifth drawn face at 35 degrees and half at 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +97,7 @@ def _look(
         return Dropped(image, bad.reason, bad.detail)
     smallest = max(1.0, min_face * picture_HWC.shape[1] / image.width)
     if others:
-        found = look_together(picture_HWC, first, others[0], side)
+        found = look_together(picture_HWC, first, others[0], side, smallest)
     else:
         found = look_alone(picture_HWC, first, side, smallest)
     scale = image.width / picture_HWC.shape[1]
@@ -123,50 +127,53 @@ class Found:
     agreed: bool = False
 
 
-def look_together(picture_HWC: Pixels, proposer: Detector, judge: Detector, side: int) -> list[Found]:
+def look_together(picture_HWC: Pixels, proposer: Detector, judge: Detector, side: int, smallest: float) -> list[Found]:
     """Let *proposer* point at faces and *judge* say whether they are.
 
     What the judge confirms is agreed, and has the judge's box, score and colours. What it does not confirm is kept at
-    half its score if the proposer is sure enough of it to show it to a person. The judge also looks at the whole
-    picture, much reduced, for large faces that nobody proposed.
+    half its score if the proposer is sure enough of it to show it to a person. Where nothing is agreed on, the judge
+    looks for itself.
 
     Args:
-        picture_HWC: RGB, uint8; longer side *side* or more, boxes come in its pixels.
+        picture_HWC: RGB, uint8; boxes come in its pixels.
         proposer: Quick on a whole picture.
         judge: Precise in a window.
-        side: Longer side of the picture that *proposer* sees, in pixels.
+        side: Longer side of the picture that the detectors see, in pixels.
+        smallest: Smaller faces need not be found; pixels of *picture_HWC*.
     """
-    proposals = _on_fitted(picture_HWC, proposer, side)
     found = []
-    for face in proposals:
-        confirmed = _judged(picture_HWC, face.box, judge)
+    for face in _on_fitted(picture_HWC, proposer, side):
+        confirmed = _judged(picture_HWC, face.box, judge, _JUDGED_AT)
         if confirmed:
             found.append(Found(confirmed, judge.name, agreed=True))
         elif face.neighbours is None or face.neighbours >= _WORTH_REVIEW:
             found.append(Found(replace(face, score=face.score * _DOUBTED), proposer.name))
-    for face in _on_fitted(picture_HWC, judge, side // _COARSE):
-        agreed = any(face.box.overlap(other.box) > _SAME for other in proposals)
-        found.append(Found(_reconsidered(picture_HWC, face, judge), judge.name, agreed=agreed))
-    return _distinct(found)
+    if not any(one.agreed for one in found):
+        found += look_alone(picture_HWC, judge, side, smallest)
+    return _distinct(one for one in found if one.face.box.width >= smallest)
 
 
 def look_alone(picture_HWC: Pixels, detector: Detector, side: int, smallest: float) -> list[Found]:
-    """Let one detector find faces and judge each again.
+    """Let one detector find faces, and look at each again in a mirror; the score is the mean of both looks.
 
     Args:
-        picture_HWC: RGB, uint8; longer side *side* or more, boxes come in its pixels.
+        picture_HWC: RGB, uint8; boxes come in its pixels.
         detector: It finds, and judges.
         side: Longer side of the picture that it sees first, in pixels.
-        smallest: Pixels of *picture_HWC*; where faces down to this size may have been missed, it looks closer.
+        smallest: Smaller faces need not be found; pixels of *picture_HWC*.
     """
     faces = _on_fitted(picture_HWC, detector, side)
     longer = max(picture_HWC.shape[:2])
     limit = detector.smallest * longer / min(side, longer)
-    crowded = not faces or min(face.box.width for face in faces) < limit * _CROWD
-    if crowded and smallest < limit:
-        closer = min(side * _CLOSER, round(longer * detector.smallest / smallest))
+    if smallest < limit and min((face.box.width for face in faces), default=0) < limit * _CROWD:
+        closer = min(side * _CLOSER, math.ceil(longer * detector.smallest / smallest))
         faces += _seen_in(scale_to(picture_HWC, closer), picture_HWC, detector)
-    return _distinct([Found(_reconsidered(picture_HWC, face, detector), detector.name) for face in faces])
+    if not faces:
+        reduced_HWC = fit(picture_HWC, side // 2)
+        faces = [face for tilt in _TILTS for face in _seen_tilted(reduced_HWC, picture_HWC, detector, tilt)]
+        return _distinct(Found(replace(face, score=face.score * _DOUBTED), detector.name) for face in faces)
+    found = _distinct(Found(face, detector.name) for face in faces if face.box.width >= smallest)
+    return [replace(one, face=_reconsidered(picture_HWC, one.face, detector)) for one in found]
 
 
 def _on_fitted(picture_HWC: Pixels, detector: Detector, side: int) -> list[Face]:
@@ -180,30 +187,47 @@ def _seen_in(scaled_HWC: Pixels, picture_HWC: Pixels, detector: Detector) -> lis
     return [replace(face, box=_scaled(face.box, scale)) for face in detector.detect(scaled_HWC)]
 
 
-def _judged(picture_HWC: Pixels, box: Box, judge: Detector, *, mirrored: bool = False) -> Face | None:
-    """Look at one place with the face made `_JUDGED_AT` pixels large; give what is seen there, if anything."""
-    window = _scaled_about_centre(box, _MARGIN)
-    size = round(_JUDGED_AT * _MARGIN)
-    seen_HWC = resize(cut(picture_HWC, window), size)
-    if mirrored:
-        seen_HWC = np.ascontiguousarray(seen_HWC[:, ::-1])
-    scale = window.width / size
-    faces = [
-        replace(face, box=_moved(_scaled(_mirrored(face.box, size) if mirrored else face.box, scale), window))
-        for face in judge.detect(seen_HWC)
-    ]
-    return max(
-        (face for face in faces if face.box.overlap(box) > _SAME), key=lambda face: (face.score, face.box), default=None
-    )
+def _seen_tilted(reduced_HWC: Pixels, picture_HWC: Pixels, detector: Detector, tilt: float) -> list[Face]:
+    """Look at a reduced copy turned by *tilt* degrees, clockwise as seen; squares turn back about their centres."""
+    height, width = reduced_HWC.shape[:2]
+    turn = np.array([[math.cos(r := math.radians(tilt)), math.sin(r)], [-math.sin(r), math.cos(r)]])
+    faces = []
+    for face in detector.detect(rotate(reduced_HWC, tilt)):
+        off = np.array(
+            [face.box.left + face.box.width / 2 - width / 2, face.box.top + face.box.height / 2 - height / 2]
+        )
+        x, y = turn @ off + (width / 2, height / 2)
+        box = replace(face.box, left=round(x - face.box.width / 2), top=round(y - face.box.height / 2))
+        faces.append(replace(face, box=_scaled(box, picture_HWC.shape[1] / width)))
+    return faces
+
+
+def _judged(picture_HWC: Pixels, box: Box, judge: Detector, face_side: int) -> Face | None:
+    """Look at one place with the face made *face_side* pixels large; give what is seen there, if anything."""
+    window = _about_centre(box, _MARGIN)
+    size = round(face_side * _MARGIN)
+    faces = judge.detect(resize(cut(picture_HWC, window), size))
+    return _best_at(box, [replace(face, box=_moved(_scaled(face.box, window.width / size), window)) for face in faces])
 
 
 def _reconsidered(picture_HWC: Pixels, face: Face, judge: Detector) -> Face:
-    """Give *face* the mean score of three looks: as found, in a window of its own, and that window mirrored."""
-    again = [_judged(picture_HWC, face.box, judge, mirrored=mirrored) for mirrored in (False, True)]
-    return replace(face, score=(face.score + sum(one.score for one in again if one)) / 3)
+    """Give *face* the mean score of two looks: as it was found, and mirrored in a window of its own."""
+    window = _about_centre(face.box, _MARGIN)
+    size = round(_MIRRORED_AT * _MARGIN)
+    mirrored_HWC = np.ascontiguousarray(resize(cut(picture_HWC, window), size)[:, ::-1])
+    middle = Box(
+        left=(size - _MIRRORED_AT) // 2, top=(size - _MIRRORED_AT) // 2, width=_MIRRORED_AT, height=_MIRRORED_AT
+    )
+    again = _best_at(middle, judge.detect(mirrored_HWC))
+    return replace(face, score=(face.score + (again.score if again else 0.0)) / 2)
 
 
-def _distinct(found: list[Found]) -> list[Found]:
+def _best_at(box: Box, faces: list[Face]) -> Face | None:
+    there = [face for face in faces if face.box.overlap(box) > _SAME]
+    return max(there, key=lambda face: (face.score, face.box), default=None)
+
+
+def _distinct(found: Iterable[Found]) -> list[Found]:
     """Keep the surest of those that are of the same face."""
     kept: list[Found] = []
     for one in sorted(found, key=lambda one: (one.agreed, one.face.score, one.face.box), reverse=True):
@@ -227,22 +251,14 @@ def _scaled(box: Box, scale: float) -> Box:
     )
 
 
-def _scaled_about_centre(box: Box, scale: float) -> Box:
-    side = round(box.width * scale)
-    return Box(
-        left=round(box.left + (box.width - side) / 2),
-        top=round(box.top + (box.height - side) / 2),
-        width=side,
-        height=side,
-    )
+def _about_centre(box: Box, zoom: float) -> Box:
+    side = round(box.width * zoom)
+    left, top = round(box.left + (box.width - side) / 2), round(box.top + (box.height - side) / 2)
+    return Box(left=left, top=top, width=side, height=side)
 
 
 def _moved(box: Box, origin: Box) -> Box:
     return replace(box, left=box.left + origin.left, top=box.top + origin.top)
-
-
-def _mirrored(box: Box, width: int) -> Box:
-    return replace(box, left=width - box.right)
 
 
 def _inside(box: Box, width: int, height: int) -> Box:

@@ -186,6 +186,12 @@ def cut(pixels_HWC: Pixels, window: Box) -> Pixels:
     return out
 
 
+def rotate(pixels_HWC: Pixels, degrees: float) -> Pixels:
+    """Turn a picture about its middle, clockwise as seen; it keeps its size, and the corners that open are grey."""
+    turned = Image.fromarray(pixels_HWC).rotate(-degrees, Image.Resampling.BILINEAR, fillcolor=(128, 128, 128))
+    return np.array(turned)
+
+
 def phash(pixels_HWC: Pixels) -> str:
     """Hash what a picture looks like: 64 bits as 16 hexadecimal digits; alike pictures differ in few bits."""
     return str(imagehash.phash(Image.fromarray(pixels_HWC)))

@@ -111,7 +111,9 @@ class LbpCascade:
 
     def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
         """Find faces of at least 24 pixels a side; the score grows with the number of windows that agree."""
-        grey_HW = cv2.equalizeHist(cv2.cvtColor(pixels_HWC, cv2.COLOR_RGB2GRAY))
+        # Scripts often equalise the histogram first. The patterns compare neighbours, so it adds nothing; it merges
+        # shades and lifts the noise in flat colours, and costs every tenth face (bench).
+        grey_HW = cv2.cvtColor(pixels_HWC, cv2.COLOR_RGB2GRAY)
         boxes, neighbours = self.classifier.detectMultiScale2(
             grey_HW, scaleFactor=self.scale_factor, minNeighbors=self.min_neighbours, minSize=(24, 24)
         )

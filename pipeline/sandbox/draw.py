@@ -562,12 +562,13 @@ def _mushroom(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng:
     cap = HAIR[list(HAIR)[int(rng.integers(len(HAIR)))]]
     berry = EYES[list(EYES)[int(rng.integers(len(EYES)))]]
     _disc(draw, x, y - radius * 0.1, radius, darker(cap, 45))
-    _disc(draw, x, y + radius * 0.12, radius * 0.84, (250, 232, 214))
-    span = [round(x - radius), round(y - radius * 1.1), round(x + radius), round(y + radius * 0.55)]
+    pale = [round(x - radius * 0.82), round(y - radius * 0.7), round(x + radius * 0.82), round(y + radius * 0.95)]
+    draw.ellipse(pale, fill=(250, 232, 214), outline=(70, 46, 56), width=max(2, round(radius * 0.03)))
+    span = [round(x - radius), round(y - radius * 1.1), round(x + radius), round(y + radius * 0.85)]
     draw.chord(span, 180, 360, fill=cap)
     for side in (-1, 1):
-        left, right = x + side * radius * 0.4 - radius * 0.2, x + side * radius * 0.4 + radius * 0.2
-        top, bottom = y - radius * 0.08, y + radius * 0.42
+        left, right = x + side * radius * 0.4 - radius * 0.22, x + side * radius * 0.4 + radius * 0.22
+        top, bottom = y - radius * 0.08, y + radius * 0.48
         draw.ellipse([round(left), round(top), round(right), round(bottom)], fill=darker(berry, 62))
         draw.ellipse([round(left), round(y + radius * 0.12), round(right), round(bottom)], fill=berry)
         _disc(draw, x + side * radius * 0.4 - radius * 0.06, y + radius * 0.06, radius * 0.07, (255, 255, 255))
