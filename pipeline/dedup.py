@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.records import FaceCrop, Image, Reason
-from pipeline.stage import Dropped, Kept, Outcome, Scope
+from pipeline.pixels import Pixels, decode, resize
+from pipeline.records import Box, FaceCrop, Image, Reason
+from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 
 BITS = 64
+COMPARED_AT = 64  # pixels a side
+EDGE = 0.2  # of the side, left out all round: boxes of the same face differ by so much
+SCALES = (0.86, 0.93, 1.0, 1.08, 1.16)  # animeface's windows grow by 1.095 a step
+SAME_PLACE = 0.3  # overlap of two boxes in their images
+MAX_CROP_PIXELS = 4096 * 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +46,36 @@ class DropSameBytes:
                 yield Dropped(other, Reason.SAME_BYTES, f"as {first.post_id}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropNearDuplicates:
-    """Keep the best crop of each group whose perceptual hashes are close, and name the families."""
+    """Keep the best crop of each group that shows the same drawing, and name the families.
+
+    Perceptual hashes propose: those of the crops, and those of the whole images where the faces stand in the same place
+    (a detector's box moves by a few pixels when a picture is saved again, and the crop's hash with it). A hash alone
+    confuses plain pictures, so every proposal is then judged by laying one crop over the other.
+    """
 
     name: ClassVar = "dedup"
     version: ClassVar = 1
     scope: ClassVar = Scope.CORPUS
 
-    max_distance: int = 6  # bits of 64
+    max_distance: int = 10  # bits of 64, between the hashes of two crops that are compared
+    max_image_distance: int = 8  # bits of 64, between the hashes of two images
+    min_resemblance: float = 0.88  # correlation, -1 to 1, that makes two crops the same drawing
+    min_resemblance_in_copies: float = 0.6  # the same where the whole images are alike as well
+    images: Mapping[str, Image] = effect()  # by SHA-256: where the crops come from
 
     def key(self, item: FaceCrop, /) -> str:
         """Name the crop by where it was cut."""
         return item.id
 
-    def __call__(self, items: Iterable[FaceCrop], _store: Store, /) -> Iterator[Outcome[FaceCrop, FaceCrop]]:
+    def __call__(self, items: Iterable[FaceCrop], store: Store, /) -> Iterator[Outcome[FaceCrop, FaceCrop]]:
         """Judge all crops at once; the result does not depend on their order."""
         crops = sorted(items, key=_best_first)
-        pairs = near_pairs(np.array([int(crop.phash, 16) for crop in crops], np.uint64), self.max_distance)
-        images = np.array([crop.detection.image_sha256 for crop in crops])
-        # Two faces of one picture are two faces, however alike.
-        pairs = pairs[images[pairs[:, 0]] != images[pairs[:, 1]]] if len(pairs) else pairs
+        pairs = self._same_drawings(crops, store)
         families = _families(crops, pairs)
         better: dict[int, list[int]] = {}
-        for first, second in pairs.tolist():
+        for first, second in pairs:
             better.setdefault(second, []).append(first)
         kept: set[int] = set()
         names: dict[str, FaceCrop] = {}
@@ -76,6 +89,82 @@ class DropNearDuplicates:
             else:
                 kept.add(index)
                 yield Kept(crop, (replace(crop, family=families[index]),))
+
+    def _same_drawings(self, crops: Sequence[FaceCrop], store: Store) -> list[tuple[int, int]]:
+        """Find the pairs of crops that show the same drawing, the better one first."""
+        in_copies = self._in_copies(crops)
+        proposed = {(one, other) for one, other in near_pairs(_hashes(crops), self.max_distance).tolist()}
+        looks: dict[int, Pixels] = {}
+
+        def look(index: int) -> Pixels:
+            if index not in looks:
+                png = store.get(crops[index].sha256)
+                looks[index] = resize(decode(png, max_pixels=MAX_CROP_PIXELS), COMPARED_AT)
+            return looks[index]
+
+        same = []
+        for one, other in sorted(proposed | in_copies):
+            # Two faces of one picture are two faces, however alike.
+            if crops[one].detection.image_sha256 == crops[other].detection.image_sha256:
+                continue
+            needed = self.min_resemblance_in_copies if (one, other) in in_copies else self.min_resemblance
+            if crops[one].sha256 == crops[other].sha256 or resemblance(look(one), look(other)) >= needed:
+                same.append((one, other))
+        return same
+
+    def _in_copies(self, crops: Sequence[FaceCrop]) -> set[tuple[int, int]]:
+        """Pair the faces that stand in the same place of two images that are alike."""
+        of_image: dict[str, list[int]] = {}
+        for index, crop in enumerate(crops):
+            of_image.setdefault(crop.detection.image_sha256, []).append(index)
+        images = [self.images[sha256] for sha256 in of_image]
+        faces = list(of_image.values())
+        return {
+            (min(one, other), max(one, other))
+            for here, there in near_pairs(_hashes(images), self.max_image_distance).tolist()
+            for one in faces[here]
+            for other in faces[there]
+            if _place(crops[one], images[here]).overlap(_place(crops[other], images[there])) >= SAME_PLACE
+        }
+
+
+def _hashes(records: Sequence[FaceCrop] | Sequence[Image]) -> NDArray[np.uint64]:
+    return np.array([int(one.phash, 16) for one in records], np.uint64)
+
+
+def _place(crop: FaceCrop, image: Image) -> Box:
+    """Say where the face stands, in thousandths of the image."""
+    box, wide, high = crop.detection.box, 1000 / image.width, 1000 / image.height
+    return Box(
+        left=round(box.left * wide),
+        top=round(box.top * high),
+        width=round(box.width * wide),
+        height=round(box.height * high),
+    )
+
+
+def resemblance(one_HWC: Pixels, other_HWC: Pixels) -> float:
+    """Lay the middle of one crop over the other wherever and at whatever scale it fits best.
+
+    Args:
+        one_HWC: RGB, uint8, square.
+        other_HWC: Of the same shape.
+
+    Returns:
+        The highest normalised correlation coefficient of the colours, -1 to 1.
+    """
+    side = len(one_HWC)
+    best = -1.0
+    for scale in SCALES:
+        scaled = round(side * scale)
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        middle_HWC = cv2.resize(one_HWC, (scaled, scaled), interpolation=way)[
+            round(scaled * EDGE) :, round(scaled * EDGE) :
+        ]
+        middle_HWC = middle_HWC[: round(scaled * (1 - 2 * EDGE)), : round(scaled * (1 - 2 * EDGE))]
+        found = cv2.matchTemplate(other_HWC, middle_HWC, cv2.TM_CCOEFF_NORMED)
+        best = max(best, float(found.max()))
+    return best
 
 
 def near_pairs(hashes: NDArray[np.uint64], max_distance: int) -> NDArray[np.int64]:
@@ -115,7 +204,7 @@ def _best_first(crop: FaceCrop) -> tuple[int, float, float, str, str]:
     return (-crop.side, crop.padded, -crop.detection.score, crop.sha256, crop.id)
 
 
-def _families(crops: Sequence[FaceCrop], pairs: NDArray[np.int64]) -> list[str]:
+def _families(crops: Sequence[FaceCrop], pairs: Sequence[tuple[int, int]]) -> list[str]:
     """Join crops of one picture and near-copies; a family is named by the smallest SHA-256 of its images."""
     root = list(range(len(crops)))
 
@@ -128,7 +217,7 @@ def _families(crops: Sequence[FaceCrop], pairs: NDArray[np.int64]) -> list[str]:
     first_of: dict[str, int] = {}
     for index, crop in enumerate(crops):
         root[find(index)] = find(first_of.setdefault(crop.detection.image_sha256, index))
-    for one, other in pairs.tolist():
+    for one, other in pairs:
         root[find(one)] = find(other)
     names: dict[int, str] = {}
     for index, crop in enumerate(crops):

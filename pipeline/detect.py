@@ -25,6 +25,7 @@ from pipeline.workers import Crashed, TimedOut, Workers
 
 _JUDGED_AT = 96  # pixels; side of a proposed face when it is judged (design notes: precision 0.95, recall 0.84)
 _MIRRORED_AT = 80  # pixels; what fools a network once rarely does so at another size in a mirror (bench: half of them)
+_CERTAIN = 0.97  # the score of a look that needs no third
 _MARGIN = 1.5  # side of the window round it, in sides of the box; the networks want to see some hair and neck
 _SAME = 0.3  # overlap above which two boxes are of the same face
 _INSIDE = 0.6  # share of the smaller box that lies in the larger one, above which they are of the same face
@@ -33,7 +34,7 @@ _WORTH_REVIEW = (
 )
 _DOUBTED = 0.5  # factor on the score of what was proposed and not confirmed
 _CROWD = 1.5  # where a face is less than this many times the smallest that can be found, smaller ones may be near
-_CLOSER = 2  # longer side of the closer look in sides of the first, at most
+_CLOSER = 1.5  # longer side of the closer look in sides of the first, at most
 _TILTS = (-25.0, 25.0)  # degrees; upright, animeface loses every fifth drawn face at 35 degrees and half at 50
 
 
@@ -92,7 +93,7 @@ def _look(
     """Find the faces of one image, in a worker."""
     first, *others = (_built(name) for name in detectors)
     try:
-        picture_HWC = decode(store.get(image.sha256), max_pixels=max_pixels, at_least=side * _CLOSER)
+        picture_HWC = decode(store.get(image.sha256), max_pixels=max_pixels, at_least=side * 2)
     except BadImage as bad:
         return Dropped(image, bad.reason, bad.detail)
     smallest = max(1.0, min_face * picture_HWC.shape[1] / image.width)
@@ -166,7 +167,7 @@ def look_alone(picture_HWC: Pixels, detector: Detector, side: int, smallest: flo
     longer = max(picture_HWC.shape[:2])
     limit = detector.smallest * longer / min(side, longer)
     if smallest < limit and min((face.box.width for face in faces), default=0) < limit * _CROWD:
-        closer = min(side * _CLOSER, math.ceil(longer * detector.smallest / smallest))
+        closer = min(round(side * _CLOSER), math.ceil(longer * detector.smallest / smallest))
         faces += _seen_in(scale_to(picture_HWC, closer), picture_HWC, detector)
     if not faces:
         reduced_HWC = fit(picture_HWC, side // 2)
@@ -211,15 +212,21 @@ def _judged(picture_HWC: Pixels, box: Box, judge: Detector, face_side: int) -> F
 
 
 def _reconsidered(picture_HWC: Pixels, face: Face, judge: Detector) -> Face:
-    """Give *face* the mean score of two looks: as it was found, and mirrored in a window of its own."""
-    window = _about_centre(face.box, _MARGIN)
+    """Give *face* the mean score of two looks, as found and mirrored; of a third too, unless both were certain."""
+    scores = [face.score, _mirrored_score(picture_HWC, face.box, judge)]
+    if min(scores) < _CERTAIN:
+        third = _judged(picture_HWC, face.box, judge, _JUDGED_AT)
+        scores.append(third.score if third else 0.0)
+    return replace(face, score=sum(scores) / len(scores))
+
+
+def _mirrored_score(picture_HWC: Pixels, box: Box, judge: Detector) -> float:
+    """Look at one place in a mirror; 0 when nothing is seen there."""
     size = round(_MIRRORED_AT * _MARGIN)
-    mirrored_HWC = np.ascontiguousarray(resize(cut(picture_HWC, window), size)[:, ::-1])
-    middle = Box(
-        left=(size - _MIRRORED_AT) // 2, top=(size - _MIRRORED_AT) // 2, width=_MIRRORED_AT, height=_MIRRORED_AT
-    )
-    again = _best_at(middle, judge.detect(mirrored_HWC))
-    return replace(face, score=(face.score + (again.score if again else 0.0)) / 2)
+    mirrored_HWC = np.ascontiguousarray(resize(cut(picture_HWC, _about_centre(box, _MARGIN)), size)[:, ::-1])
+    edge = (size - _MIRRORED_AT) // 2
+    seen = _best_at(Box(left=edge, top=edge, width=_MIRRORED_AT, height=_MIRRORED_AT), judge.detect(mirrored_HWC))
+    return seen.score if seen else 0.0
 
 
 def _best_at(box: Box, faces: list[Face]) -> Face | None:
@@ -228,9 +235,10 @@ def _best_at(box: Box, faces: list[Face]) -> Face | None:
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:
-    """Keep the surest of those that are of the same face."""
+    """Keep the surest of those that are of the same face; of two as sure the smaller, for a body may pass for a face."""
     kept: list[Found] = []
-    for one in sorted(found, key=lambda one: (one.agreed, one.face.score, one.face.box), reverse=True):
+    surest = sorted(found, key=lambda one: (-one.agreed, -round(one.face.score, 2), one.face.box.area, one.face.box))
+    for one in surest:
         if not any(_same(one.face.box, other.face.box) for other in kept):
             kept.append(one)
     return kept

@@ -118,8 +118,12 @@ class CropSection(_Section):
 class DedupSection(_Section):
     """What counts as the same."""
 
-    max_distance: int = Field(6, ge=0, le=31)
-    """Bits of the 64-bit perceptual hash that may differ."""
+    max_distance: int = Field(10, ge=0, le=31)
+    """Bits of 64 by which the perceptual hashes of two crops may differ for them to be compared."""
+    max_image_distance: int = Field(8, ge=0, le=31)
+    """The same of two whole images; faces in the same place of both are compared."""
+    min_resemblance: float = Field(0.88, ge=-1, le=1)
+    """Correlation of two crops, laid over each other, that makes them the same drawing."""
 
 
 class ReviewSection(_Section):

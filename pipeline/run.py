@@ -295,7 +295,7 @@ class Build:
             "dedup-images": self._dedup_images,
             "detect": lambda: self._through(self._detect()),
             "crop": lambda: self._through(self._crop()),
-            "dedup": lambda: self._through(DropNearDuplicates(max_distance=self.recipe.dedup.max_distance)),
+            "dedup": lambda: self._through(self._dedup()),
             "filter": lambda: self._through(self._filter()),
             "review": lambda: self._through(self._review()),
             "export": self._export,
@@ -394,6 +394,15 @@ class Build:
             max_padding=crop.max_padding,
             max_pixels=self.recipe.scrape.max_pixels,
             workers=self._workers,
+        )
+
+    def _dedup(self) -> DropNearDuplicates:
+        alike = self.recipe.dedup
+        return DropNearDuplicates(
+            max_distance=alike.max_distance,
+            max_image_distance=alike.max_image_distance,
+            min_resemblance=alike.min_resemblance,
+            images=self._images,
         )
 
     def _filter(self) -> FilterCrops:
