@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,10 +45,14 @@ Overrides = Annotated[
     list[str] | None, typer.Option("-p", metavar="KEY=VALUE", help="Change one field, such as filter.since=2005-01-01.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the newest N posts of each source.")]
-WorkerCount = Annotated[int, typer.Option("--workers", min=0, help="Processes that look for faces; 0: one a core.")]
+WorkerCount = Annotated[
+    int, typer.Option("--workers", envvar="KAOSET_WORKERS", min=0, help="Processes that look for faces; 0: one a core.")
+]
 NoPrefect = Annotated[bool, typer.Option("--no-prefect", help="Run the same stages without Prefect.")]
 NoTrain = Annotated[bool, typer.Option("--no-train", help="Do not train on the release.")]
-SandboxPosts = Annotated[int, typer.Option("--sandbox-posts", min=1, help="Posts of the sandbox board, if it is used.")]
+SandboxPosts = Annotated[
+    int, typer.Option("--sandbox-posts", envvar="KAOSET_SANDBOX_POSTS", min=1, help="Size of the sandbox board.")
+]
 SandboxFaults = Annotated[bool, typer.Option("--faults", help="Let the sandbox board fail as real ones do.")]
 
 
@@ -92,18 +96,14 @@ def build_dataset(
     faults: SandboxFaults = False,
 ) -> None:
     """Scrape, find and cut faces, publish a release, and train on it; what is known is not done again."""
-    from pipeline.run import Settings
+    from flows.jobs import settings_from_environment
 
-    settings = Settings(
-        data=data,
+    settings = replace(
+        settings_from_environment(data, limit),
         catalog_url=catalog,
         workers=workers,
-        limit=limit,
-        sandbox_url=os.environ.get("KAOSET_SANDBOX_URL", ""),
         sandbox_posts=sandbox_posts,
         sandbox_faults=faults,
-        login=os.environ.get("KAOSET_LOGIN", ""),
-        api_key=os.environ.get("KAOSET_API_KEY", ""),
     )
     _run_dataset("build_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=not no_train)
 
@@ -120,9 +120,9 @@ def publish_dataset(
     no_prefect: NoPrefect = False,
 ) -> None:
     """Publish what has been scraped and decided so far, without asking any board."""
-    from pipeline.run import Settings
+    from flows.jobs import settings_from_environment
 
-    settings = Settings(data=data, catalog_url=catalog, workers=workers, limit=limit)
+    settings = replace(settings_from_environment(data, limit), catalog_url=catalog, workers=workers)
     _run_dataset("publish_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=train)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,21 @@ class Built:
     reports: Sequence[StageReport]
     release: Release | None  # None: no crop is accepted yet
     waiting: int  # crops in the review queue
+
+
+def settings_from_environment(data: Path, limit: int | None = None) -> Settings:
+    """Read what a person sets once for a machine, and what must not be written into a recipe: keys."""
+    told = os.environ.get
+    return Settings(
+        data=data,
+        limit=limit,
+        catalog_url=told("KAOSET_CATALOG", ""),
+        workers=int(told("KAOSET_WORKERS", "0")),
+        sandbox_url=told("KAOSET_SANDBOX_URL", ""),
+        sandbox_posts=int(told("KAOSET_SANDBOX_POSTS", "600")),
+        login=told("KAOSET_LOGIN", ""),
+        api_key=told("KAOSET_API_KEY", ""),
+    )
 
 
 def build_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:

@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Crashed
 
 from flows import jobs
+from flows.jobs import settings_from_environment
 from flows.show import Display, Lines
 from pipeline.errors import WorldError
 from pipeline.export import Release
@@ -27,7 +28,7 @@ from pipeline.stage import StageReport
 
 RELEASE_PUBLISHED = "release.published"
 DISPLAY: ContextVar[Display] = ContextVar("DISPLAY")
-SETTINGS: ContextVar[Settings] = ContextVar("SETTINGS")  # what the command line says and no deployment does
+SETTINGS: ContextVar[Settings | None] = ContextVar("SETTINGS")  # what the command line says and no deployment does
 DRAIN_S = 10.0
 
 
@@ -123,7 +124,7 @@ def _dataset(
     limit: int | None,
     train: bool,  # noqa: FBT001
 ) -> dict[str, Any]:
-    settings = SETTINGS.get(Settings(data=Path(data), limit=limit))
+    settings = SETTINGS.get(None) or settings_from_environment(Path(data), limit)
     built = job(load(recipe, overrides or []), settings, _display(), as_task)
     _artifact(built)
     trained = None

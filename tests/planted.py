@@ -8,6 +8,12 @@ import signal
 import sys
 from pathlib import Path
 
+from pipeline.detectors import DETECTORS, Face
+from pipeline.errors import DetectorError
+from pipeline.pixels import Pixels
+from pipeline.records import Box
+from pipeline.store import Store
+
 
 def double(number: int) -> int:
     return number * 2
@@ -43,3 +49,35 @@ def where(_task: int) -> int:
 
 def main_module(_task: int) -> str:
     return str(sys.modules["__main__"].__dict__.get("__file__"))
+
+
+ABORTS, LOOPS, RAISES, EMPTY = (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)  # of the whole picture
+
+
+class Touchy:
+    """Finds one face in the middle, unless the colour of the picture says otherwise."""
+
+    name = "touchy"
+    smallest = 1.0
+
+    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+        height, width = pixels_HWC.shape[:2]
+        match tuple(int(band) for band in pixels_HWC[0, 0]):
+            case (200, 0, 0):
+                os.abort()
+            case (0, 200, 0):
+                sum(itertools.repeat(0))
+            case (0, 0, 200):
+                raise DetectorError("touchy: broken")
+            case (200, 200, 0):
+                return []
+        side = min(width, height) // 2
+        box = Box(left=(width - side) // 2, top=(height - side) // 2, width=side, height=side)
+        return [Face(box=box, score=0.75)]
+
+
+class PlantedStore(Store):
+    """A store whose pickle brings the planted detectors into the worker that unpacks it."""
+
+
+DETECTORS["touchy"] = Touchy

@@ -29,6 +29,14 @@ _SMALLEST_WINDOW = 42.6  # pixels; nv_face_detect.c: the window of the network a
 _TOO_NARROW = 43  # pixels; a picture with a shorter side holds no window
 
 
+# The network picks the pixels that it measures colours from by a generator that runs on from picture to picture: without
+# a fresh seed, colours would depend on what was looked at before. The handle finds what the module is linked with too.
+_seed = ctypes.CDLL(_nvxs.__file__).nv_srand
+_seed.argtypes = [ctypes.c_ulong]
+_seed.restype = None
+_SEED = 8273  # the one that the library starts with
+
+
 class _Imaging(ctypes.Structure):
     """ImagingMemoryInstance of Pillow 4.2.1, libImaging/Imaging.h."""
 
@@ -81,6 +89,7 @@ def _ask(pixels_HWC: Pixels) -> list[dict[str, Any]]:
     )
     # The type is `object`, which the garbage collector never looks into, and the count never falls to nothing.
     forged = _ImagingObject(ob_refcnt=1 << 30, ob_type=id(object), image=ctypes.pointer(image))
+    _seed(_SEED)
     found: list[dict[str, Any]] = _nvxs.detect(ctypes.cast(ctypes.addressof(forged), ctypes.py_object).value)
     return found
 
