@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+import typer
+
 from flows.cli import app
 from pipeline.errors import KaosetError
 
@@ -17,13 +19,32 @@ def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=True)
+        # Standing alone, Typer would end the program itself: several lines for an error, none for Ctrl-C.
+        code = app(prog_name="flow", standalone_mode=False) or 0
     except KaosetError as error:
-        print(f"flow: {error}", file=sys.stderr)  # noqa: T201 - the one place where errors are told
-        sys.exit(error.exit_code)
+        code = error.exit_code
+        _tell(f"flow: {error}")
+    except typer.TyperException as error:
+        code = error.exit_code
+        _tell(_of_usage(error))
     except KeyboardInterrupt:
-        print(f"flow: {GO_ON}", file=sys.stderr)  # noqa: T201
-        sys.exit(STOPPED)
+        code = STOPPED
+    if code == STOPPED:
+        _tell(f"flow: {GO_ON}")
+    sys.exit(code)
+
+
+def _of_usage(error: typer.TyperException) -> str:
+    """Say in one line what is wrong with the words that were typed; where there were too few, they are the help."""
+    message = error.format_message()
+    if "\n" in message:
+        return message
+    asked = getattr(error, "ctx", None)
+    return f"flow: {message.rstrip('.')}; see `{asked.command_path if asked else 'flow'} --help`"
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the one place where errors are told
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,6 +123,7 @@ def publish_dataset(
     """Publish what has been scraped and decided so far, without asking any board."""
     from flows.jobs import settings_from_environment
 
+    _refuse_empty(data, catalog)
     settings = replace(settings_from_environment(data, limit), catalog_url=catalog, workers=workers)
     _run_dataset("publish_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=train)
 
@@ -296,10 +298,19 @@ def sandbox(
     data: Data = Path("data"),
 ) -> None:
     """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C."""
-    from pipeline.sandbox import board
+    from functools import partial
+    from threading import Event
 
-    words = ["--cache", str(data / "sandbox"), "--posts", str(posts), "--port", str(port)]
-    raise typer.Exit(board.main([*words, "--faults"] if faults else words))
+    from pipeline.sandbox.board import serve as serving
+    from pipeline.sandbox.posts import Sandbox, build
+
+    with serving(Sandbox(data, ()), port=port):
+        pass  # a port that is taken is better known before the drawing than after it
+    with display() as shown:
+        drawn = build(data / "sandbox", posts, progress=partial(shown.progress, "draw"))
+    with serving(drawn, port=port, faults=faults) as board, suppress(KeyboardInterrupt):
+        print(board.url, flush=True)
+        Event().wait()
 
 
 @app.command("cascades", epilog="Example: flow cascades fetch")
@@ -388,9 +399,8 @@ def _opened(data: Path, catalog: str) -> Any:
     from pipeline.catalog import Catalog
     from pipeline.run import DataFolder
 
+    _refuse_empty(data, catalog)
     folder = DataFolder(data)
-    if not catalog and not folder.catalog.is_file():
-        raise UsageError(f"{data}: no dataset there yet; run `flow run build-dataset --data {data}` first")
 
     @contextmanager
     def opened() -> Any:
@@ -401,6 +411,13 @@ def _opened(data: Path, catalog: str) -> Any:
             known.close()
 
     return opened()
+
+
+def _refuse_empty(data: Path, catalog: str) -> None:
+    from pipeline.run import DataFolder
+
+    if not catalog and not DataFolder(data).catalog.is_file():
+        raise UsageError(f"{data}: no dataset there yet; run `flow run build-dataset --data {data}` first")
 
 
 def _only_crop(known: Any, prefix: str) -> str:

@@ -57,6 +57,7 @@ def running(port: int | None = None, *, ui: bool = False) -> Iterator[str]:
         env=environment if ui else {**environment, "PREFECT__SERVER_EPHEMERAL": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        process_group=0,  # Ctrl-C reaches us alone; a flow must be able to tell the server how it ended
     )
     try:
         _wait(url, process)

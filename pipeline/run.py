@@ -538,7 +538,7 @@ class _SandboxBoard:
         command += ["--posts", str(self._settings.sandbox_posts)]
         command += ["--faults"] if self._settings.sandbox_faults else []
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
         )
         words = threading.Thread(target=self._listen, daemon=True)
         words.start()

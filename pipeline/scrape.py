@@ -35,7 +35,7 @@ class FetchFiles:
     max_bytes: int = 100_000_000  # Danbooru takes no larger upload
     max_pixels: int = 100_000_000  # width times height
     sources: Mapping[str, Source] = effect()
-    parts: Path = effect()  # noqa: RUF009 -- it gives a field; folder for files under way, on the same disk as the store
+    parts: Path = effect()  # folder for files under way, on the same disk as the store
     threads: int = effect()  # files under way at once
     # The clients' own event: set by whoever wants the run to end, and by this stage while it leaves early.
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False, metadata={"effect": True})

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,18 +47,17 @@ def sqlite_catalog(tmp_path: Path) -> Iterator[Catalog]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL server of our own on loopback, with the password "right" for the user kaoset."""
     found = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")), shutil.which("initdb")]
     if found == [None]:
         pytest.skip("no PostgreSQL here: initdb not found")
     programs = Path(found[-1] or found[-2]).parent
-    home = tmp_path_factory.mktemp("postgres", numbered=True)
+    home = Path(tempfile.mkdtemp(prefix="kaoset-postgres-"))  # pytest's own folders let no other user in
     prefix: list[str] = []
     if os.getuid() == 0:  # PostgreSQL refuses to run as root
         prefix = ["runuser", "-u", "postgres", "--"]
-        for folder in (home, *home.parents[:2]):
-            folder.chmod(0o755)
+        home.chmod(0o755)
         os.chown(home, pwd.getpwnam("postgres").pw_uid, -1)
     (home / "password").write_text("right")
     (home / "password").chmod(0o644)
@@ -90,6 +90,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     server.terminate()
     server.wait()
+    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture

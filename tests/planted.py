@@ -55,14 +55,14 @@ ABORTS, LOOPS, RAISES, EMPTY = (200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200,
 
 
 class Touchy:
-    """Finds one face in the middle, unless the colour of the picture says otherwise."""
+    """Finds one face in the middle, unless the colour of that middle says otherwise."""
 
     name = "touchy"
     smallest = 1.0
 
     def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
         height, width = pixels_HWC.shape[:2]
-        match tuple(int(band) for band in pixels_HWC[0, 0]):
+        match tuple(int(band) for band in pixels_HWC[height // 2, width // 2]):
             case (200, 0, 0):
                 os.abort()
             case (0, 200, 0):
@@ -77,7 +77,15 @@ class Touchy:
 
 
 class PlantedStore(Store):
-    """A store whose pickle brings the planted detectors into the worker that unpacks it."""
+    """A store whose pickle brings the planted detectors into the worker that unpacks it; some of its bytes do harm."""
+
+    def get(self, sha256: str) -> bytes:
+        data = super().get(sha256)
+        if data == b"abort":
+            os.abort()
+        if data == b"loop":
+            sum(itertools.repeat(0))
+        return data
 
 
 DETECTORS["touchy"] = Touchy

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import resource
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         write_atomically(target, b"x")
 
-    assert sorted(os.listdir(tmp_path)) == ["folder"]
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:

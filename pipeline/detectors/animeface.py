@@ -29,8 +29,8 @@ _SMALLEST_WINDOW = 42.6  # pixels; nv_face_detect.c: the window of the network a
 _TOO_NARROW = 43  # pixels; a picture with a shorter side holds no window
 
 
-# The network picks the pixels that it measures colours from by a generator that runs on from picture to picture: without
-# a fresh seed, colours would depend on what was looked at before. The handle finds what the module is linked with too.
+# The pixels that colours are measured from are picked by a generator that runs on from picture to picture: without a
+# fresh seed, colours would depend on what was looked at before. The handle finds what the module is linked with too.
 _seed = ctypes.CDLL(_nvxs.__file__).nv_srand
 _seed.argtypes = [ctypes.c_ulong]
 _seed.restype = None

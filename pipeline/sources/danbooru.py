@@ -45,7 +45,7 @@ class DanbooruSource:
 
     name: str
     address: str  # what is asked: scheme, host and port
-    client: Client = effect()  # noqa: RUF009 -- it gives a field
+    client: Client = effect()
     site: str = ""  # what is written down in place of the address; the address itself when empty
     query: str = ""  # as typed into the board's search field
     since: date | None = None  # first day asked for
