@@ -336,12 +336,17 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Of the Prefect server, if one is started here.")] = None,
 ) -> None:
     """Build on a schedule, and train whenever a release is published; the page of Prefect shows it all."""
-    from flows.server import prepare
+    from flows.jobs import schedule_of
+    from flows.server import prepare, running
+    from pipeline.recipe import load
 
+    schedule, name = schedule_of(every, cron), load(recipe, overrides or []).name
     prepare(data / ".prefect")
-    from flows.serve import serve_flows
+    with running(port or 4200, ui=True) as url:
+        from flows.serve import serve_flows
 
-    serve_flows(recipe, data, overrides or [], every, cron, port)
+        print(f"Prefect: {url.removesuffix('/api')}  (Ctrl-C ends)", flush=True)
+        serve_flows(name, recipe, data, overrides or [], schedule)
 
 
 def _run_dataset(
@@ -372,9 +377,9 @@ def _with_prefect(data: Path, shown: Display, name: str, settings: Any, paramete
     from flows.server import prepare, running
 
     prepare(data / ".prefect")
-    from flows import orchestrate
+    with running():
+        from flows import orchestrate  # Prefect reads its settings at import: the server's address must be known
 
-    with running() as _:
         return orchestrate.run_here(name, shown, settings, parameters)
 
 

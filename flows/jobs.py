@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from flows.show import Display
 from pipeline.errors import UsageError, WorldError
@@ -23,6 +25,8 @@ from pipeline.stage import StageReport
 from pipeline.train import TrainConfig, TrainProgress, TrainResult, train_gan
 from pipeline.verify import verify
 
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DEFAULT_EVERY = "6h"
 NOWHERE = "http://sandbox.invalid"  # publishing asks no board for anything
 
 
@@ -141,6 +145,23 @@ def recipe_of(release: Path, overrides: Sequence[str] = ()) -> Recipe:
         return parse(tomllib.loads(path.read_text("utf-8")), str(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not readable ({error}); see `flow verify {release}`") from error
+
+
+def schedule_of(every: str | None, cron: str | None) -> dict[str, Any]:
+    """Read ``6h`` or a cron line.
+
+    Raises:
+        UsageError: It is neither, or both are given.
+    """
+    if every and cron:
+        raise UsageError("--every and --cron: give one of them")
+    if cron:
+        return {"cron": cron}
+    text = every or DEFAULT_EVERY
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if not match or not int(match[1]):
+        raise UsageError(f"--every {text}: not a time; write 30m, 6h or 1d")
+    return {"interval": timedelta(**{UNITS[match[2]]: int(match[1])})}
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,32 +17,16 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.orchestrate import RELEASE_PUBLISHED, build_dataset, sweep, train_gan
-from flows.server import running
-from pipeline.errors import UsageError
-from pipeline.recipe import load
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 HEARTBEAT_S = 30
-DEFAULT_EVERY = "6h"
 
 
-def serve_flows(
-    recipe: str | None, data: Path, overrides: Sequence[str], every: str | None, cron: str | None, port: int | None
-) -> None:
-    """Serve the schedule until Ctrl-C.
-
-    Raises:
-        UsageError: Both, or a wrong, schedule.
-        WorldError: Prefect's server does not start.
-    """
-    name = load(recipe, overrides).name
-    schedule: dict[str, Any] = schedule_of(every, cron)
-    with running(port or 4200, ui=True) as url:
-        sweep()
-        _watch_for_zombies()
-        print(f"Prefect: {url.removesuffix('/api')}  (Ctrl-C ends)", flush=True)  # noqa: T201
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT_S}):
-            serve(*deployments(name, recipe, data, overrides, schedule))
+def serve_flows(name: str, recipe: str | None, data: Path, overrides: Sequence[str], schedule: dict[str, Any]) -> None:
+    """Serve the schedule until Ctrl-C, against the server that PREFECT_API_URL names."""
+    sweep()
+    _watch_for_zombies()
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT_S}):
+        serve(*deployments(name, recipe, data, overrides, schedule))
 
 
 def deployments(
@@ -74,23 +57,6 @@ def deployments(
         ],
     )
     return build, train
-
-
-def schedule_of(every: str | None, cron: str | None) -> dict[str, Any]:
-    """Read ``6h`` or a cron line.
-
-    Raises:
-        UsageError: It is neither, or both are given.
-    """
-    if every and cron:
-        raise UsageError("--every and --cron: give one of them")
-    if cron:
-        return {"cron": cron}
-    text = every or DEFAULT_EVERY
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if not match or not int(match[1]):
-        raise UsageError(f"--every {text}: not a time; write 30m, 6h or 1d")
-    return {"interval": timedelta(**{UNITS[match[2]]: int(match[1])})}
 
 
 def _watch_for_zombies() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from flows.jobs import schedule_of
 from pipeline.errors import UsageError
 
 POSTS = 16
@@ -113,15 +114,11 @@ def test_ctrl_c_ends_it_and_its_server(served: Served) -> None:
 @pytest.mark.parametrize(("text", "interval"), [("30m", timedelta(minutes=30)), ("1d", timedelta(days=1))])
 def test_an_interval_is_a_number_and_a_unit(text: str, interval: timedelta) -> None:
     """As people write it."""
-    from flows.serve import schedule_of
-
     assert schedule_of(text, None) == {"interval": interval}
 
 
 @pytest.mark.parametrize(("every", "cron"), [("6 hours", None), ("0h", None), ("6h", "0 4 * * *")])
 def test_a_wrong_schedule_is_refused(every: str, cron: str | None) -> None:
     """The message shows what is right."""
-    from flows.serve import schedule_of
-
     with pytest.raises(UsageError):
         schedule_of(every, cron)
