@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 DATA ?= data/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train-deps test check bench clean format
+.PHONY: help demo manifest train-deps test check bench clean format
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -21,6 +21,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed ## build a face dataset from the sandbox board and train on it
 	$(BIN)/flow run build-dataset sandbox --data $(DATA)
+
+manifest: $(VENV)/.installed ## build the demo's dataset again and keep its manifest and contact sheet in the repository
+	rm -rf data/manifest/releases
+	$(BIN)/flow run build-dataset sandbox --data data/manifest --no-train --no-prefect
+	cp data/manifest/releases/sandbox/001/data_manifest.csv .
+	cp data/manifest/releases/sandbox/001/contact_sheet.png docs/
 
 train-deps: $(VENV)/.installed ## PyTorch and what goes with it (a part of every install by this file)
 

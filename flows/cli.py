@@ -140,15 +140,14 @@ def train_gan(
 
     with display() as shown:
         if no_prefect:
-            run_dir, result = jobs.train_release(data, release, overrides or [], shown)
-            finished = result.finished
+            trained = jobs.train_release(data, release, overrides or [], shown)
         else:
             order = {"release": release, "data": str(data), "overrides": overrides or []}
             answer = _with_prefect(data, shown, "train_gan", None, order)
-            run_dir, finished = Path(answer["run"]), bool(answer["finished"])
-    print(f"{'trained' if finished else 'stopped; the same command goes on'}: {run_dir}")
-    if not finished:
-        raise typer.Exit(130)
+            trained = jobs.Trained(run_dir=Path(answer["run"]), finished=bool(answer["finished"]))
+    print(f"training: {trained.run_dir}")
+    if not trained.finished:
+        raise KeyboardInterrupt
 
 
 @review.command("list", epilog="Example: flow review list --json | jq -r .[].path")
@@ -366,7 +365,7 @@ def _run_dataset(
             built = getattr(jobs, name)(chosen, settings, shown)
             if train and built.release:
                 try:
-                    trained, _ = jobs.train_release(settings.data, str(built.release.path), [], shown)
+                    trained = jobs.train_release(settings.data, str(built.release.path), [], shown)
                 except WorldError as error:
                     shown.say(f"not trained: {error}")
     _summarise(built, trained)
@@ -394,7 +393,9 @@ def _summarise(built: Any, trained: Any) -> None:
     out.print(f"release {fresh}: {built.release.path} ({built.release.crops} faces)", highlight=False, soft_wrap=True)
     out.print(f"look at:   {built.release.path / 'contact_sheet.png'}", highlight=False, soft_wrap=True)
     if trained is not None:
-        out.print(f"training:  {trained}", highlight=False, soft_wrap=True)
+        out.print(f"training:  {trained.run_dir}", highlight=False, soft_wrap=True)
+        if not trained.finished:
+            raise KeyboardInterrupt
 
 
 def _opened(data: Path, catalog: str) -> Any:

@@ -22,7 +22,7 @@ from pipeline.export import Release, find_release
 from pipeline.recipe import Recipe, load, parse
 from pipeline.run import STAGES, Build, DataFolder, Settings
 from pipeline.stage import StageReport
-from pipeline.train import TrainConfig, TrainProgress, TrainResult, train_gan
+from pipeline.train import TrainConfig, TrainProgress, train_gan
 from pipeline.verify import verify
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -51,6 +51,14 @@ class Built:
     reports: Sequence[StageReport]
     release: Release | None  # None: no crop is accepted yet
     waiting: int  # crops in the review queue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training ended with."""
+
+    run_dir: Path
+    finished: bool  # False: it was stopped, and goes on when it is asked for again
 
 
 def settings_from_environment(data: Path, limit: int | None = None) -> Settings:
@@ -97,7 +105,7 @@ def _run(
         )
 
 
-def train_release(data: Path, name: str | None, overrides: Sequence[str], display: Display) -> tuple[Path, TrainResult]:
+def train_release(data: Path, name: str | None, overrides: Sequence[str], display: Display) -> Trained:
     """Train on a release by its own recipe; a finished training is left alone, an unfinished one goes on.
 
     Raises:
@@ -122,7 +130,7 @@ def train_release(data: Path, name: str | None, overrides: Sequence[str], displa
         result = train_gan(release, run_dir, config, progress=show, stop=stop)
     if not result.new_steps:
         display.say(f"{run_dir}: already trained, nothing to do")
-    return run_dir, result
+    return Trained(run_dir=run_dir, finished=result.finished)
 
 
 def _mark(config: TrainConfig) -> str:

@@ -64,8 +64,8 @@ def publish_dataset(
 @flow(name="train-gan", persist_result=False, validate_parameters=True)
 def train_gan(release: str | None = None, data: str = "data", overrides: list[str] | None = None) -> dict[str, Any]:
     """Train a GAN on a release."""
-    run_dir, result = jobs.train_release(Path(data), release, overrides or [], _display())
-    return {"run": str(run_dir), "finished": result.finished, "kimg": result.kimg}
+    trained = jobs.train_release(Path(data), release, overrides or [], _display())
+    return {"run": str(trained.run_dir), "finished": trained.finished}
 
 
 def run_here(name: str, display: Display, settings: Settings | None, parameters: dict[str, Any]) -> Any:
@@ -137,14 +137,14 @@ def _dataset(
     return {"built": built, "trained": trained}
 
 
-def _train(release: Release, data: str) -> str | None:
+def _train(release: Release, data: str) -> jobs.Trained | None:
     """Train at once; where PyTorch is missing, say how to get it: the release stands without."""
     state = train_gan(release=str(release.path), data=data, return_state=True)
     answer = state.result(raise_on_failure=False)
     if isinstance(answer, WorldError):
         _display().say(f"not trained: {answer}")
         return None
-    return str(state.result()["run"])
+    return jobs.Trained(run_dir=Path(state.result()["run"]), finished=bool(state.result()["finished"]))
 
 
 def _announce(release: Release, data: str) -> None:
