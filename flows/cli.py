@@ -340,7 +340,7 @@ def serve(
     from pipeline.recipe import load
 
     schedule, name = schedule_of(every, cron), load(recipe, overrides or []).name
-    prepare(data / ".prefect")
+    prepare(data / ".prefect", "WARNING")
     with running(port or 4200, ui=True) as url:
         from flows.serve import serve_flows
 

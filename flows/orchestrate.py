@@ -11,7 +11,13 @@ from typing import Any
 from prefect import flow, get_client, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -20,10 +26,10 @@ from prefect.states import Crashed
 from flows import jobs
 from flows.jobs import settings_from_environment
 from flows.show import Display, Lines
-from pipeline.errors import WorldError
+from pipeline.errors import StoreError, WorldError
 from pipeline.export import Release
 from pipeline.recipe import load
-from pipeline.run import Settings
+from pipeline.run import DataFolder, Settings
 from pipeline.stage import StageReport
 
 RELEASE_PUBLISHED = "release.published"
@@ -80,7 +86,7 @@ def run_here(name: str, display: Display, settings: Settings | None, parameters:
     set_ = SETTINGS.set(settings) if settings else None
     runnable: Any = {"build_dataset": build_dataset, "publish_dataset": publish_dataset, "train_gan": train_gan}[name]
     try:
-        sweep()
+        sweep(Path(parameters["data"]))
         # The heartbeat thread costs a second at the end of every flow; nobody watches for zombies here: sweep() does.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             state = runnable(**parameters, return_state=True)
@@ -106,14 +112,25 @@ def drain() -> None:
             time.sleep(0.2)
 
 
-def sweep() -> int:
-    """Mark as crashed what a killed run left "running"; the data folder is locked, so nothing of ours can be."""
-    stale = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])
+def sweep(data: Path) -> int:
+    """Mark as crashed the builds of a data folder that a killed process left "running", unless one really runs.
+
+    Returns:
+        How many there were.
+    """
+    try:
+        DataFolder(data).lock().close()
+    except StoreError:
+        return 0
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+    names = FlowFilter(name=FlowFilterName(any_=[build_dataset.name, publish_dataset.name]))
+    stale = 0
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=stale)))
-        for run in runs:
-            client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
-        return len(runs)
+        for run in client.read_flow_runs(flow_filter=names, flow_run_filter=FlowRunFilter(state=state)):
+            if Path(str(run.parameters.get("data"))).resolve() == data.resolve():
+                client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
+                stale += 1
+    return stale
 
 
 def _dataset(

@@ -23,7 +23,7 @@ HEARTBEAT_S = 30
 
 def serve_flows(name: str, recipe: str | None, data: Path, overrides: Sequence[str], schedule: dict[str, Any]) -> None:
     """Serve the schedule until Ctrl-C, against the server that PREFECT_API_URL names."""
-    sweep()
+    sweep(data)
     _watch_for_zombies()
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT_S}):
         serve(*deployments(name, recipe, data, overrides, schedule))

@@ -21,14 +21,19 @@ START_TIMEOUT_S = 120.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def prepare(home: Path) -> None:
-    """Set what Prefect reads at import: a home of our own, no telemetry, quiet logs. What is set already stands."""
+def prepare(home: Path, log_level: str = "CRITICAL") -> None:
+    """Set what Prefect reads at import: a home of our own, no telemetry, quiet logs. What is set already stands.
+
+    Args:
+        home: Made if it is not there.
+        log_level: Of Prefect; a one-shot run tells its errors itself, in a line.
+    """
     home.mkdir(parents=True, exist_ok=True)
     defaults = {
         "PREFECT_HOME": str(home.resolve()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": log_level,
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P2D",
     }
