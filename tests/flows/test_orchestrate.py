@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.run import STAGES
+
+pytestmark = pytest.mark.slow
+
+
+def _command(data: Path, *more: str) -> list[str]:
+    options = ["--data", str(data), "--sandbox-posts", "16", "--workers", "1", "-p", "train.kimg=0.2"]
+    return [sys.executable, "-m", "flows", "run", "build-dataset", "sandbox", *options, *more]
+
+
+def _rows(data: Path, query: str) -> list[tuple[str, ...]]:
+    """Ask Prefect's own database."""
+    with sqlite3.connect(data / ".prefect" / "prefect.db") as connection:
+        rows: list[tuple[str, ...]] = connection.execute(query).fetchall()
+    connection.close()
+    return rows
+
+
+def _children_of(folder: Path) -> list[str]:
+    """Every process that has the folder in its environment or its words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in words and int(process.name) != os.getpid():
+            found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build under Prefect, with its training."""
+    data = tmp_path_factory.mktemp("orchestrated") / "data"
+    subprocess.run(_command(data), check=True, capture_output=True)
+    return data
+
+
+def test_prefect_sees_one_task_a_stage(built: Path) -> None:
+    """All of them completed, and all of them written down before the command ended."""
+    rows = _rows(built, "SELECT name, state_type FROM task_run ORDER BY start_time")
+
+    assert [name.split("-0")[0] for name, _ in rows] == [*STAGES, "train-gan"]
+    assert {state for _, state in rows} == {"COMPLETED"}
+
+
+def test_training_is_a_flow_of_its_own(built: Path) -> None:
+    """Called by the build in a one-shot run."""
+    rows = _rows(built, "SELECT flow.name, flow_run.state_type FROM flow_run JOIN flow ON flow.id = flow_run.flow_id")
+
+    assert sorted(rows) == [("build-dataset", "COMPLETED"), ("train-gan", "COMPLETED")]
+    assert list(built.glob("trainings/sandbox-001-*/generator.safetensors"))
+
+
+def test_nothing_is_left_running(built: Path) -> None:
+    """Neither the server nor the board nor a worker."""
+    assert _children_of(built) == []
+
+
+def test_with_and_without_prefect_the_release_is_the_same(built: Path, tmp_path: Path) -> None:
+    """Prefect orchestrates; it changes nothing."""
+    subprocess.run(_command(tmp_path / "data", "--no-prefect", "--no-train"), check=True, capture_output=True)
+
+    def files(data: Path) -> dict[str, bytes]:
+        release = data / "releases" / "sandbox" / "001"
+        return {str(path.relative_to(release)): path.read_bytes() for path in release.rglob("*") if path.is_file()}
+
+    assert files(built) == files(tmp_path / "data")
+
+
+def test_a_failed_run_is_failed_here_and_there(tmp_path: Path) -> None:
+    """Exit code 1, one line without a traceback, and the state in Prefect's book."""
+    data = tmp_path / "data"
+    words = ["-p", "sources.0.kind=danbooru", "-p", "sources.0.board=http://nohost.invalid"]
+
+    done = subprocess.run(_command(data, *words), check=False, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("flow: nohost.invalid: no such host")
+    assert _rows(data, "SELECT state_type FROM flow_run") == [("FAILED",)]
+
+
+def test_a_killed_run_leaves_no_process_and_no_running_state(tmp_path: Path) -> None:
+    """SIGKILL: the server dies with it, and the next run calls the old one crashed."""
+    data = tmp_path / "data"
+    process = subprocess.Popen(_command(data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    database = data / ".prefect" / "prefect.db"
+    for _ in range(600):
+        if database.is_file() and (data / "catalog.sqlite").is_file():
+            break
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(50):
+        if not _children_of(data):
+            break
+        time.sleep(0.1)
+    assert _children_of(data) == []
+
+    subprocess.run(_command(data, "--no-train"), check=True, capture_output=True)
+
+    states = [state for (state,) in _rows(data, "SELECT state_type FROM flow_run ORDER BY created")]
+    assert states[-1] == "COMPLETED"
+    assert set(states[:-1]) <= {"CRASHED"}
