@@ -322,7 +322,8 @@ class Build:
     # --- the stages, from the recipe ----------------------------------------------------------------------------
 
     def _list(self) -> StageReport:
-        began, before, listed = time.monotonic(), len(self._listed()), 0
+        before, listed = len(self._listed()), 0  # the sandbox is drawn here, if it is asked for
+        began = time.monotonic()
         for source in self._sources().values():
             cursor = None
             there: set[str] = set()
