@@ -1,0 +1,113 @@
+"""Hides how a board is read by falling id: what is still unread, when an answer is believed, and what is no listing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from pipeline.errors import BoardError
+
+Row = Mapping[str, Any]
+Ask = Callable[[int, int], list[Row] | None]
+
+TOP = 2**31 - 1  # ids are 32-bit: nothing lies above
+EMPTY_TRIES = 2  # an empty answer in the middle of a listing was met on Danbooru and on Safebooru
+DOUBTED_TRIES = 4  # the board itself says that there is more
+
+
+def read_down(
+    ask: Ask, cursor: Mapping[str, Any] | None, *, page_size: int, limit: int | None, speaker: str, dialect: str
+) -> Iterator[tuple[list[Row], dict[str, Any]]]:
+    """List unread ground from the top down; each page's cursor says what is unread after it.
+
+    The cursor is `{"unread": [[high, low], …], "newest": id}`, ids inclusive, falling, apart. A run that was killed
+    during the reading of what is new leaves two gaps: the rest of the new, and the rest of the old. Ground where the
+    board says that there is more, and gives nothing, stays unread: the next run asks again.
+
+    Args:
+        ask: Called with the highest id wished for and a count; gives the next rows, whose ``id`` may be a number in
+            a string, nothing where nothing is left, and None where the board says that there is more and gives none.
+        cursor: What the last page gave; None the first time.
+        page_size: Rows in one answer, at most.
+        limit: Rows in all; the next call goes on.
+        speaker: The board's address, for errors.
+        dialect: What it ought to speak, for errors.
+
+    Yields:
+        Rows of unread ground, each with an id, and the cursor to save with them.
+
+    Raises:
+        BoardError: The ids do not fall: the board would be listed with holes, or for ever.
+    """
+    newest, unread = _read(cursor)
+    if not unread or unread[0][0] < TOP:
+        unread.insert(0, (TOP, newest + 1))
+    left = TOP if limit is None else limit
+    doubted: list[tuple[int, int]] = []
+    while unread and left > 0:
+        high, low = unread.pop(0)
+        if high < low:
+            continue
+        rows = _rows(ask, high, min(page_size, left), speaker, dialect)
+        if rows is None:
+            doubted.append((high, low))
+        elif rows:
+            newest = max(newest, number(rows[0]) or 0)
+            unread.insert(0, ((number(rows[-1]) or 0) - 1, low))
+        wanted = [row for row in rows or () if (number(row) or 0) >= low]
+        left -= len(wanted)
+        unread = [(high, low) for high, low in unread if high >= low]
+        gaps = sorted([*doubted, *unread], reverse=True)
+        yield wanted, {"unread": [list(gap) for gap in gaps], "newest": newest}
+
+
+def number(row: Row) -> int | None:
+    """Read the id of a row; None where it has none."""
+    return whole(row.get("id"))
+
+
+def whole(value: object) -> int | None:
+    """Read a number that some boards write as a string; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+        return int(value)
+    return None
+
+
+def _read(cursor: Mapping[str, Any] | None) -> tuple[int, list[tuple[int, int]]]:
+    if cursor is None:
+        return 0, []
+    return int(cursor["newest"]), [(int(high), int(low)) for high, low in cursor["unread"]]
+
+
+def _rows(ask: Ask, high: int, count: int, speaker: str, dialect: str) -> list[Row] | None:
+    """Give the next rows that have an id, none above *high*; nothing only when the board says so twice."""
+    rows = _believed(ask, high, count)
+    if not rows:
+        return rows
+    with_id = [row for row in rows if number(row) is not None]
+    ids = [number(row) or 0 for row in with_id]
+    if not ids:
+        raise BoardError(f"{speaker}: gives posts without ids; it does not speak {dialect}'s dialect")
+    if ids[0] > high or any(one <= other for one, other in pairwise(ids)):
+        raise BoardError(
+            f"{speaker}: gives ids that do not fall below {high + 1} ({ids[:3]} …); "
+            f"it does not speak {dialect}'s dialect, or something between changes the answers"
+        )
+    return with_id[:count]
+
+
+def _believed(ask: Ask, high: int, count: int) -> list[Row] | None:
+    empty = 0
+    for _ in range(DOUBTED_TRIES):
+        rows = ask(high, count)
+        if rows:
+            return rows
+        empty += rows is not None
+        if empty == EMPTY_TRIES:
+            return []
+    return None
