@@ -20,6 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree as ET
 
 import requests
 import urllib3.exceptions
@@ -33,13 +34,16 @@ T = TypeVar("T")
 
 CHUNK = 1 << 16  # bytes read at once
 MAX_REDIRECTS = 5
-MAX_JSON_BYTES = 64 << 20  # 200 full posts of Danbooru are under 2 MiB
+MAX_LIST_BYTES = 64 << 20  # 200 full posts of Danbooru are under 2 MiB
 MAX_WORDS_BYTES = 64 << 10  # of an error page, to find its title
 FREE_TRIES = 100  # tries that gained bytes and so did not count; an end to a host that gives one byte a time
 UNCONNECTED_TRIES = 3  # for a host that has no address or refuses connections: a typing mistake should not cost minutes
-BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+# 421 is Moebooru's "user throttled"; where it has its own meaning (RFC 9110), another try is right too.
+BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.MISDIRECTED_REQUEST}
 GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
-SLOW_DOWN = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}  # nginx limits with 503
+SLOW_DOWN = {  # nginx limits with 503
+    *(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.MISDIRECTED_REQUEST)
+}
 ADVICE: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "check the login and the API key of this source",
     HTTPStatus.FORBIDDEN: "check this source's login, name a contact in the recipe's http section, or ask the board",
@@ -187,7 +191,13 @@ class Client:
         return f"kaoset/{__version__} (+{self.contact})"
 
     def get_json(
-        self, url: str, params: Mapping[str, str | int] | None = None, *, auth: tuple[str, str] | None = None
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        auth: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        advice: Mapping[int, str] | None = None,
     ) -> Any:
         """Ask for JSON and return what it holds.
 
@@ -195,18 +205,30 @@ class Client:
             url: http or https.
             params: Of the query; values are escaped here.
             auth: Login and key for HTTP Basic; sent to this host only, never in the address.
+            headers: For this host only.
+            advice: What a person should do about a status, where a dialect knows better than `ADVICE`.
 
         Raises:
             BoardError: The host cannot be reached, refuses us (in its own words), or gives no JSON after all tries.
             Stopped: `stop` was set.
         """
-        try:
-            return self._persist(url, lambda: self._try_json(url, params, auth))
-        except _TryAgain as again:
-            raise BoardError(f"{_origin(url)[1]}: {again.why}; {_advice_for(again)}") from again
-        except _NeverError as never:
-            advice = never.advice or "check the address of this source"
-            raise BoardError(f"{_origin(url)[1] or url}: {never.why}; {advice}") from never
+        sent = {"Accept": "application/json", **(headers or {})}
+        return self._list(url, lambda: self._try_list(url, params, sent, auth, json.loads, "JSON"), advice or {})
+
+    def get_xml(
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        advice: Mapping[int, str] | None = None,
+    ) -> ET.Element:
+        """Ask for XML and return its root; a document that declares entities of its own is not read.
+
+        The arguments and the errors are those of `get_json`.
+        """
+        sent = {"Accept": "application/xml, text/xml", **(headers or {})}
+        return self._list(url, lambda: self._try_list(url, params, sent, None, _xml, "XML"), advice or {})
 
     def download(
         self,
@@ -334,20 +356,37 @@ class Client:
         except (requests.RequestException, UnicodeError) as error:
             raise _NeverError(f"{url!r} is no address that can be asked") from error
 
-    def _try_json(self, url: str, params: Mapping[str, str | int] | None, auth: tuple[str, str] | None) -> Any:
-        with self.open(url, params=params, headers={"Accept": "application/json"}, auth=auth) as response:
-            if not HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
-                self._refuse_json(response)
-            body = self._body(response, MAX_JSON_BYTES)
-        if not body.strip():
-            raise _TryAgain("gives an empty answer where JSON is due")
+    def _list(self, url: str, attempt: Callable[[], T], advice: Mapping[int, str]) -> T:
         try:
-            return json.loads(body)
+            return self._persist(url, attempt)
+        except _TryAgain as again:
+            raise BoardError(f"{_origin(url)[1]}: {again.why}; {_advice_for(again)}") from again
+        except _NeverError as never:
+            todo = advice.get(never.status) or never.advice or "check the address of this source"
+            raise BoardError(f"{_origin(url)[1] or url}: {never.why}; {todo}") from never
+
+    def _try_list(
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str],
+        auth: tuple[str, str] | None,
+        read: Callable[[bytes], T],
+        form: str,
+    ) -> T:
+        with self.open(url, params=params, headers=headers, auth=auth) as response:
+            if not HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                self._refuse_list(response)
+            body = self._body(response, MAX_LIST_BYTES)
+        if not body.strip():
+            raise _TryAgain(f"gives an empty answer where {form} is due")
+        try:
+            return read(body)
         except (ValueError, RecursionError) as error:
             words = _words(body)
-            raise _TryAgain(f"gives no JSON{f': {words!r}' if words else ''}") from error
+            raise _TryAgain(f"gives no {form}{f': {words!r}' if words else ''}") from error
 
-    def _refuse_json(self, response: requests.Response) -> None:
+    def _refuse_list(self, response: requests.Response) -> None:
         words = ""
         with suppress(_TryAgain):  # the status says enough
             words = _words(self._body(response, MAX_WORDS_BYTES, cut=True))
@@ -681,6 +720,20 @@ def _words(body: bytes) -> str:
         return ""
     names = ("message", "description", "reason", "error", "title")
     return _one_line(next((said[name] for name in names if isinstance(said.get(name), str) and said[name]), ""))
+
+
+def _xml(body: bytes) -> ET.Element:
+    """Read XML that was written by a stranger.
+
+    Raises:
+        ValueError: It is none, or it could unpack to more than it is.
+    """
+    if b"<!DOCTYPE" in body or b"\0" in body:  # or UTF-16, where it would not be seen
+        raise ValueError("declares a document type")  # lists of posts have none; web pages and bombs do
+    try:
+        return ET.fromstring(body)  # noqa: S314  without a document type it has no entities of its own
+    except ET.ParseError as error:
+        raise ValueError(str(error)) from error
 
 
 def _one_line(text: str) -> str:

@@ -95,6 +95,7 @@ class Post(Record):
     page_url: str  # where a person looks at it; the same whatever address was asked
     origin_url: str | None = None  # the artist's page, as the board states it
     md5: str | None = None  # of the original file, 32 hexadecimal digits
+    sha1: str | None = None  # of the original file, 40 hexadecimal digits, where a board states it
     ext: str = ""  # as stated by the board, lower case, no dot
     size: int | None = None  # bytes, as stated
     rating: str | None = None  # g, s, q, e; None when unknown

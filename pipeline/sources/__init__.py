@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pipeline.http import Fetched, Refused
 from pipeline.records import Post
 
-__all__ = ["BOARDS", "MOVING", "Fetched", "Page", "Refused", "Source"]
+__all__ = ["BOARDS", "DIALECTS", "MOVING", "Fetched", "Page", "Refused", "Source"]
 
 # Extensions of what is no still image, whatever else is known of it; "zip" is a ugoira.
 MOVING = frozenset({"avi", "flv", "m4v", "mkv", "mov", "mp4", "mpg", "ogv", "swf", "ugoira", "webm", "wmv", "zip"})
@@ -59,14 +59,38 @@ class Source(Protocol):
 
 
 # The boards need what stands above.
+from pipeline.sources.board import BoardSource  # noqa: E402
 from pipeline.sources.danbooru import DanbooruSource  # noqa: E402
+from pipeline.sources.gelbooru import GelbooruSource  # noqa: E402
+from pipeline.sources.moebooru import MoebooruSource  # noqa: E402
+from pipeline.sources.szurubooru import SzurubooruSource  # noqa: E402
+
+# By the `kind` of a recipe's source: any host that speaks it can be given by its address.
+DIALECTS: dict[str, type[BoardSource]] = {
+    "danbooru": DanbooruSource,
+    "gelbooru": GelbooruSource,
+    "moebooru": MoebooruSource,
+    "szurubooru": SzurubooruSource,
+}
+
+
+def _board(kind: str, name: str, **fields: Any) -> partial[BoardSource]:
+    return partial(DIALECTS[kind], name=name, **fields)
+
 
 # By name. A board that speaks a known dialect is one line; the recipe gives the rest by keyword.
-BOARDS: dict[str, Callable[..., Source]] = {
-    "danbooru": partial(DanbooruSource, name="danbooru", address="https://danbooru.donmai.us"),
-    "safebooru": partial(DanbooruSource, name="safebooru", address="https://safebooru.donmai.us"),
-    "testbooru": partial(DanbooruSource, name="testbooru", address="https://testbooru.donmai.us"),
-    "sandbox": partial(
-        DanbooruSource, name="sandbox", site="https://sandbox.invalid"
-    ),  # its address is given each time
+BOARDS: dict[str, partial[BoardSource]] = {
+    board.keywords["name"]: board
+    for board in (
+        _board("danbooru", "danbooru", address="https://danbooru.donmai.us"),
+        _board("danbooru", "safebooru", address="https://safebooru.donmai.us"),
+        _board("danbooru", "testbooru", address="https://testbooru.donmai.us"),
+        _board("gelbooru", "safebooru.org", address="https://safebooru.org", page_size=1000),
+        _board("gelbooru", "gelbooru", address="https://gelbooru.com", form="json"),
+        _board("gelbooru", "rule34", address="https://api.rule34.xxx", site="https://rule34.xxx", page_size=1000),
+        _board("moebooru", "yande.re", address="https://yande.re"),
+        _board("moebooru", "konachan", address="https://konachan.com"),
+        _board("moebooru", "konachan.net", address="https://konachan.net"),
+        _board("danbooru", "sandbox", site="https://sandbox.invalid"),  # its address is given each time
+    )
 }
