@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,20 +24,59 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class DanbooruSection(_Section):
+class BoardSection(_Section):
+    """A board of images."""
+
+    kind: str
+    """The dialect that the board speaks."""
+    board: str
+    """A name from the table of boards in README, `sandbox`, or the address of any host that speaks it (https://…)."""
+    name: str = ""
+    """The first part of the posts' ids; the board's name if empty."""
+    query: str = ""
+    """Tags as on the board's own search page."""
+    push_down: bool = True
+    """Ask the board only for dates and ratings that the filter keeps; off: list all, and drop here with a reason."""
+    min_gap_s: float = Field(1.0, ge=0)
+    """Least seconds between two requests to one host."""
+
+
+class DanbooruSection(BoardSection):
     """A board that speaks Danbooru's dialect."""
 
     kind: Literal["danbooru"]
     board: str = "danbooru"
     """A name from the table of boards (danbooru, safebooru, testbooru), `sandbox`, or an address (https://…)."""
-    name: str = ""
-    """The first part of the posts' ids; the board's name if empty."""
     query: str = ""
     """Tags as on the board's own search page; at most two that count without an account."""
-    push_down: bool = True
-    """Ask the board only for dates and ratings that the filter keeps; off: list all, and drop here with a reason."""
-    min_gap_s: float = Field(1.0, ge=0)
-    """Least seconds between two requests to one host."""
+
+
+class GelbooruSection(BoardSection):
+    """A board that speaks the dialect of Gelbooru 0.2."""
+
+    kind: Literal["gelbooru"]
+    board: str = "safebooru.org"
+    """A name from the table of boards (safebooru.org, gelbooru, rule34), `sandbox`, or an address (https://…)."""
+
+
+class MoebooruSection(BoardSection):
+    """A board that speaks Moebooru's dialect."""
+
+    kind: Literal["moebooru"]
+    board: str = "yande.re"
+    """A name from the table of boards (yande.re, konachan, konachan.net), `sandbox`, or an address (https://…)."""
+    query: str = ""
+    """Tags as on the board's own search page; at most six, metatags aside."""
+
+
+class SzurubooruSection(BoardSection):
+    """A self-hosted board that runs szurubooru."""
+
+    kind: Literal["szurubooru"]
+    board: str
+    """Its address (https://…), or `sandbox`."""
+    auth: Literal["token", "basic"] = "token"
+    """What KAOSET_API_KEY holds: a `token` of the user KAOSET_LOGIN, or (`basic`) that user's password."""
 
 
 class FolderSection(_Section):
@@ -52,7 +91,13 @@ class FolderSection(_Section):
     """What you declare your pictures to be."""
 
 
-Source = Annotated[DanbooruSection | FolderSection, Field(discriminator="kind")]
+Source = Annotated[
+    DanbooruSection | GelbooruSection | MoebooruSection | SzurubooruSection | FolderSection,
+    Field(discriminator="kind"),
+]
+KINDS: dict[str, type[BaseModel]] = {
+    get_args(section.model_fields["kind"].annotation)[0]: section for section in get_args(get_args(Source)[0])
+}
 
 
 class FilterSection(_Section):
@@ -217,9 +262,9 @@ class Recipe(_Section):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
-def source_name(source: DanbooruSection | FolderSection) -> str:
+def source_name(source: BoardSection | FolderSection) -> str:
     """Name a source: what the person said, or the board."""
-    if source.name or isinstance(source, FolderSection):
+    if source.name or not isinstance(source, BoardSection):
         return source.name
     return source.board.split("//")[-1].split("/")[0].split(":")[0]
 
@@ -347,12 +392,11 @@ def _index(place: list[Any], part: str, key: str) -> int:
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    kinds = {"danbooru": DanbooruSection, "folder": FolderSection}
     model: Any = Recipe
     shown: list[str] = []
     for part in first["loc"]:
-        if isinstance(part, str) and part in kinds and shown and shown[-1].isdigit():
-            model = kinds[part]
+        if isinstance(part, str) and part in KINDS and shown and shown[-1].isdigit():
+            model = KINDS[part]
             continue
         shown.append(str(part))
         field = getattr(model, "model_fields", {}).get(part) if isinstance(part, str) else None

@@ -26,13 +26,12 @@ from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.http import Client
 from pipeline.manifest import ManifestRow, row, split_of
-from pipeline.recipe import DanbooruSection, FolderSection, Recipe, source_name
+from pipeline.recipe import BoardSection, FolderSection, Recipe, source_name
 from pipeline.records import FaceCrop, Image, Post, Reason, Record
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles
 from pipeline.select import SelectPosts
-from pipeline.sources import BOARDS, Source
-from pipeline.sources.danbooru import DanbooruSource
+from pipeline.sources import BOARDS, DIALECTS, Source
 from pipeline.sources.folder import FolderSource
 from pipeline.stage import Outcome, Scope, Stage, StageReport, fingerprint
 from pipeline.store import Store
@@ -459,17 +458,23 @@ class Build:
         return report
 
     def _gap(self) -> float:
-        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, DanbooruSection)]
+        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, BoardSection)]
         return max(gaps, default=1.0)
 
     def _sources(self) -> dict[str, Source]:
         return {source_name(section): self._source(section) for section in self.recipe.sources}
 
-    def _source(self, section: DanbooruSection | FolderSection) -> Source:
-        if isinstance(section, FolderSection):
-            return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
+    def _source(self, section: Any) -> Source:
+        makers: dict[str, Callable[[Any], Source]] = {**dict.fromkeys(DIALECTS, self._board), "folder": self._folder}
+        return makers[section.kind](section)
+
+    def _folder(self, section: FolderSection) -> Source:
+        return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
+
+    def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
-        return self._board(section.board)(
+        own = type(section).model_fields.keys() - BoardSection.model_fields.keys()  # what this dialect alone knows
+        return self._speaker(section.kind, section.board)(
             name=source_name(section),
             query=section.query,
             since=wanted.since if section.push_down else None,
@@ -479,16 +484,22 @@ class Build:
             api_key=self.settings.api_key or None,
             limit=self.settings.limit,
             client=self._client,
+            **{field: getattr(section, field) for field in own},
         )
 
-    def _board(self, board: str) -> Callable[..., Source]:
+    def _speaker(self, kind: str, board: str) -> Callable[..., Source]:
         if board == SANDBOX:
-            return partial(BOARDS[SANDBOX], address=self._sandbox.url)
-        if board in BOARDS:
-            return BOARDS[board]
+            path = "" if DIALECTS[kind] is BOARDS[SANDBOX].func else f"/{kind}"  # its own dialect lies at its root
+            site = BOARDS[SANDBOX].keywords["site"]
+            return partial(DIALECTS[kind], site=site + path, address=self._sandbox.url + path)
         if board.startswith(("http://", "https://")):
-            return partial(DanbooruSource, address=board.rstrip("/"))
-        raise UsageError(f"{board}: no such board; use {', '.join(sorted(BOARDS))} or an address (https://…)")
+            return partial(DIALECTS[kind], address=board.rstrip("/"))
+        if board not in BOARDS:
+            raise UsageError(f"{board}: no such board; use {', '.join(sorted(BOARDS))} or an address (https://…)")
+        if BOARDS[board].func is not DIALECTS[kind]:
+            speaks = next(name for name, source in DIALECTS.items() if BOARDS[board].func is source)
+            raise UsageError(f'{board}: speaks another dialect; write kind = "{speaks}" for it, not "{kind}"')
+        return BOARDS[board]
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
