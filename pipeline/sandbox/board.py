@@ -1,4 +1,6 @@
-"""Hides a real HTTP board on loopback: Danbooru's dialect, its files with Range, its manners, and its bad days.
+"""Hides a real HTTP board on loopback: its dialects, its files with Range, its manners, and its bad days.
+
+Danbooru's dialect is spoken at the root; /gelbooru, /gelbooru-keyed, /moebooru and /szurubooru hold the same posts.
 
 python -m pipeline.sandbox.board --cache DIR [--posts N] [--seed S] [--port N] [--faults]
 """
@@ -19,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from enum import StrEnum
@@ -37,8 +39,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.errors import KaosetError, WorldError
-from pipeline.sandbox.dialect import Refusal, only, page_of, parse, row_of
+from pipeline.sandbox.dialect import only, page_of, parse, row_of
+from pipeline.sandbox.gelbooru import Gelbooru
+from pipeline.sandbox.moebooru import Moebooru
 from pipeline.sandbox.posts import DEFAULT_POSTS, Kind, PlantedPost, Sandbox, build, die_with_parent
+from pipeline.sandbox.search import Ask, Dialect, Refusal
+from pipeline.sandbox.szurubooru import Szurubooru
 
 FAULT_SHARE = 0.15  # of all requests, with faults on
 FAULTS_IN_A_ROW = 2  # for one address, at most; so the third try always gets its answer
@@ -123,9 +129,9 @@ class _Weather:
         self.asked[address] = times + 1, streak + 1
         return _FAULTS[draw[4] % len(_FAULTS)]
 
-    def empties(self, posts: Sequence[PlantedPost], page: str) -> bool:
+    def empties(self, posts: Sequence[PlantedPost], *, deep: bool) -> bool:
         """Whether this page of a listing comes empty: the first that is neither the start nor the end."""
-        if self.emptied or not posts or not page:
+        if self.emptied or not posts or not deep:
             return False
         self.emptied = True
         return True
@@ -233,7 +239,7 @@ class _Door:
     async def _answer(self, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
         match fault:
             case Fault.BUSY | Fault.BUSY_SECONDS | Fault.BUSY_DATE:
-                await _busy(fault)(scope, receive, send)
+                await _busy(fault, 421 if scope["path"].startswith("/moebooru/") else 429)(scope, receive, send)
             case Fault.ERROR:
                 message = "The database timed out running your query."
                 refusal = Refusal(500, "ActiveRecord::QueryCanceled", message)
@@ -261,14 +267,14 @@ def _asked(scope: Scope) -> Asked:
     )
 
 
-def _busy(fault: Fault) -> Response:
+def _busy(fault: Fault, status: int) -> Response:
     headers = {}
     if fault is Fault.BUSY_SECONDS:
         headers["Retry-After"] = "0.2"
     if fault is Fault.BUSY_DATE:
         headers["Retry-After"] = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
-    refusal = Refusal(429, "RateLimitError", "Rate limit exceeded.")
-    return JSONResponse(refusal.body(), 429, headers)
+    refusal = Refusal(status, "RateLimitError", "Rate limit exceeded.")
+    return JSONResponse(refusal.body(), status, headers)
 
 
 _CHALLENGE = HTMLResponse(
@@ -300,11 +306,28 @@ class _Site:
             return self._one(request, self.by_md5.get(md5.lower()))
         page = ask.get("page", "")
         found = page_of(self.sandbox.posts, parse(ask.get("tags", "")), page, ask.get("limit", ""))
-        if self.weather is not None and self.weather.empties(found, page):
-            self.log[-1].fault = Fault.EMPTY_LIST
+        if self._lost(found, deep=bool(page)):
             found = []
         host = _host(request)
         return JSONResponse([only(row_of(post, host), ask.get("only", "")) for post in found])
+
+    async def listing(self, request: Request, dialect: Dialect) -> Response:
+        """A listing in another dialect."""
+        ask = Ask(request.query_params, request.headers.get("accept", ""), _host(request) + dialect.prefix)
+        try:
+            found = dialect.find(self.sandbox.posts, ask)
+        except Refusal as refusal:
+            return dialect.refuse(refusal)
+        if self._lost(found.posts, deep=ask.deep):
+            found = replace(found, posts=())
+        return await run_in_threadpool(dialect.write, found, ask)  # it may have to read files
+
+    def _lost(self, found: Sequence[PlantedPost], *, deep: bool) -> bool:
+        """Whether this page comes empty although it is not, as happens once on a bad day."""
+        if self.weather is None or not self.weather.empties(found, deep=deep):
+            return False
+        self.log[-1].fault = Fault.EMPTY_LIST
+        return True
 
     async def post(self, request: Request) -> Response:
         """One post by its number."""
@@ -334,6 +357,18 @@ class _Site:
         name = request.path_params["name"].rsplit("__", 1)[-1]
         if not re.fullmatch(r"[0-9a-f]{32}\.[a-z0-9]{2,4}", name):
             raise _no_file(name)
+        return self._send(request, name)
+
+    async def file(self, request: Request) -> Response:
+        """The file itself, where another dialect says that it is: its path holds the md5, or the number and "_"."""
+        path = request.url.path
+        digits, number = re.search(r"[0-9a-f]{32}", path), re.fullmatch(r".*/(\d{1,9})_[0-9a-f]{16}\.[a-z0-9]+", path)
+        post = self.by_md5.get(digits[0]) if digits else self.by_number.get(int(number[1])) if number else None
+        if post is None:
+            raise _no_file(path)
+        return self._send(request, post.file)
+
+    def _send(self, request: Request, name: str) -> Response:
         path = self.sandbox.folder / "files" / name
         if not path.exists():
             raise _no_file(name)
@@ -454,13 +489,26 @@ async def _refuse(_: Request, refusal: Exception) -> Response:
     return JSONResponse(refusal.body(), refusal.status)
 
 
+def _listing(site: _Site, dialect: Dialect, path: str) -> Route:
+    async def answer(request: Request) -> Response:
+        return await site.listing(request, dialect)
+
+    return Route(dialect.prefix + path, answer)
+
+
 def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -> ASGIApp:
     visible = {post.md5: post for post in reversed(sandbox.posts) if post.kind is not Kind.HIDDEN}
     site = _Site(sandbox, log, weather, {post.number: post for post in sandbox.posts}, visible)
     variants = [
         Route(f"/{folder}/{{a}}/{{b}}/{{name}}", site.smaller) for folder in ("180x180", "360x360", "720x720", "sample")
     ]
+    dialects: tuple[Dialect, ...] = (Gelbooru(), Gelbooru(keyed=True), Moebooru(), Szurubooru(sandbox.folder))
+    others = [
+        *(_listing(site, dialect, path) for dialect in dialects for path in dialect.listings),
+        *(Route(dialect.prefix + dialect.files, site.file) for dialect in dialects),
+    ]
     routes = [
+        *others,
         Route("/posts.json", site.posts),
         Route("/posts/{number:int}.json", site.post),
         Route("/posts/{number:int}", site.page),

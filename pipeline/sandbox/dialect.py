@@ -5,39 +5,20 @@ Read in danbooru/danbooru: ``tags``, metatags, the tag limit, page numbers, keys
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipeline.sandbox.posts import Kind, PlantedPost
+from pipeline.sandbox.search import Refusal, Test, days, has_tag, ids, negate, unprocessable, whole
 
 EASTERN = ZoneInfo("America/New_York")  # what Danbooru takes a day to be for somebody who is not logged in
 DEFAULT_LIMIT, MAX_LIMIT = 20, 200
 MAX_PAGE = 1000  # for somebody who is not logged in
 TAG_LIMIT = 2
-
-Test = Callable[[PlantedPost], bool]
-V = TypeVar("V", int, date)
-
-
-class Refusal(Exception):  # noqa: N818 - an answer of the board, not a fault of ours
-    """An answer other than 200, as the board words it."""
-
-    def __init__(self, status: int, error: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.error, self.message = status, error, message
-
-    def body(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"success": False, "error": self.error, "message": self.message, "backtrace": []}
-
-
-def _unprocessable(message: str) -> Refusal:
-    return Refusal(422, "PostQuery::Error", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,99 +48,38 @@ def parse(tags: str) -> Search:
         metatag = re.fullmatch(r"([a-z_][a-z0-9_]*):(.+)", word)
         if metatag is None:
             counted += 1
-            tests.append(_negate(_has_tag(word), negated=negated))
+            tests.append(negate(has_tag(word), negated=negated))
             continue
         name, value = metatag.groups()
         if name in {"order", "limit"} and negated:
-            raise _unprocessable(f"-{name}: cannot be negated")
+            raise unprocessable(f"-{name}: cannot be negated")
         if name == "order":
             order, orders, counted = _order(value), orders + 1, counted + 1
         elif name == "limit":
-            limit = _whole(value)
+            limit = whole(value)
         elif name in _METATAGS:
-            tests.append(_negate(_METATAGS[name](value), negated=negated))
+            tests.append(negate(_METATAGS[name](value), negated=negated))
         else:
-            raise _unprocessable(f"{name}: is a metatag that this board does not know")
+            raise unprocessable(f"{name}: is a metatag that this board does not know")
     if orders > 1:
-        raise _unprocessable("You cannot use more than one order: in a search")
+        raise unprocessable("You cannot use more than one order: in a search")
     if counted > TAG_LIMIT:
         message = f"You cannot search for more than {TAG_LIMIT} tags at a time."
         raise Refusal(422, "PostQuery::TagLimitError", message)
     return Search(tuple(tests), order, limit)
 
 
-def _negate(test: Test, *, negated: bool) -> Test:
-    return (lambda post: not test(post)) if negated else test
-
-
-def _has_tag(word: str) -> Test:
-    if "*" in word:
-        return lambda post: bool(fnmatch.filter(post.tags, word))
-    return lambda post: word in post.tags
-
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"\d{1,18}", text):
-        raise _unprocessable(f"{text}: is not a whole number")
-    return int(text)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise _unprocessable(f"{text}: is not a date; write 2005-01-31") from None
-
-
 def _order(value: str) -> str:
     known = {"id": "id", "id_asc": "id", "id_desc": "id_desc", "created_at": "id_desc", "created_at_asc": "id"}
     if value not in known:
-        raise _unprocessable(f"order:{value}: is not known to this board")
+        raise unprocessable(f"order:{value}: is not known to this board")
     return known[value]
-
-
-def _within(text: str, read: Callable[[str], V]) -> Callable[[V], bool]:
-    """Understand a range: ``5 >5 >=5 <5 <=5 5.. ..5 5..10 5...10`` and comma lists of them."""
-    if "," in text:
-        parts = [_within(part, read) for part in text.split(",")]
-        return lambda value: any(part(value) for part in parts)
-    for sign, compare in _COMPARISONS.items():
-        if text.startswith(sign):
-            edge = read(text.removeprefix(sign))
-            return lambda value: compare(value, edge)
-    if (span := re.fullmatch(r"(.*?)(\.{2,3})(.*)", text)) is None:
-        exact = read(text)
-        return lambda value: value == exact
-    low = read(span[1]) if span[1] else None
-    high = read(span[3]) if span[3] else None
-    half_open = span[2] == "..."
-    return lambda value: (
-        (low is None or value >= low) and (high is None or value < high or (value == high and not half_open))
-    )
-
-
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": lambda a, b: a >= b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    "<": lambda a, b: a < b,
-}
-
-
-def _ids(value: str) -> Test:
-    within = _within(value, _whole)
-    return lambda post: within(post.number)
-
-
-def _dates(value: str) -> Test:
-    within = _within(value, _day)
-    return lambda post: within(post.posted_at.astimezone(EASTERN).date())
 
 
 def _ratings(value: str) -> Test:
     letters = {part[:1] for part in value.split(",")}
     if not letters <= set("gsqe"):
-        raise _unprocessable(f"rating:{value}: is none of g, s, q, e")
+        raise unprocessable(f"rating:{value}: is none of g, s, q, e")
     return lambda post: post.rating in letters
 
 
@@ -184,13 +104,13 @@ def _statuses(value: str) -> Test:
         "flagged": lambda _: False,
     }
     if value not in known:
-        raise _unprocessable(f"status:{value}: is not known")
+        raise unprocessable(f"status:{value}: is not known")
     return known[value]
 
 
 _METATAGS: dict[str, Callable[[str], Test]] = {
-    "id": _ids,
-    "date": _dates,
+    "id": ids,
+    "date": lambda value: days(value, EASTERN),
     "rating": _ratings,
     "filetype": _filetypes,
     "md5": _md5s,
