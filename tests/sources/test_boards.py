@@ -1,0 +1,93 @@
+"""pipeline.sources: the table of boards, and a run over each dialect by its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import boards
+import pytest
+
+from pipeline.errors import RecipeError, UsageError
+from pipeline.http import Client
+from pipeline.recipe import KINDS, load
+from pipeline.run import Build, Settings
+from pipeline.sandbox import board
+from pipeline.sandbox.posts import Sandbox
+from pipeline.sources import BOARDS, DIALECTS
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS.keys() - {"sandbox"}))
+def test_every_board_of_the_table_makes_a_source(name: str) -> None:
+    """Named after its board, over https."""
+    source: Any = BOARDS[name](client=Client())
+
+    assert source.listing == f"{name} {source.home}"
+    assert source.address.startswith("https://")
+
+
+def test_readme_tells_every_board() -> None:
+    """With its kind."""
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:3]] for line in README.splitlines() if line.startswith("|")]
+    kinds = {
+        name: next(kind for kind, source in DIALECTS.items() if made.func is source) for name, made in BOARDS.items()
+    }
+
+    assert [name for name, kind in kinds.items() if [name, kind] not in rows and name != "sandbox"] == []
+
+
+def test_every_dialect_has_a_section() -> None:
+    """A recipe can name any host that speaks it."""
+    assert DIALECTS.keys() < KINDS.keys()
+
+
+def build(sandbox_url: str, folder: Path, *overrides: str) -> Build:
+    recipe = load("sandbox", ["scrape.contact=test", *overrides])
+    return Build(recipe, Settings(data=folder, sandbox_url=sandbox_url, workers=1), lambda *_: None, lambda _: None)
+
+
+@pytest.mark.parametrize("kind", sorted(DIALECTS))
+def test_a_recipe_lists_the_sandbox_in_every_dialect(planted: Sandbox, tmp_path: Path, kind: str) -> None:
+    """kind = …, board = "sandbox": listed once, and nothing of the port is written down."""
+    with board.serve(planted) as served:
+        for _ in range(2):
+            fields = [f"sources.0.kind={kind}", "sources.0.board=sandbox", "sources.0.min_gap_s=0.0"]
+            with build(served.url, tmp_path, *fields, "sources.0.min_gap_s=0.0") as run:
+                report = run.step("list")
+                posts = run._listed()
+        asked = [one.path for one in served.log]
+
+    assert (report.seen, report.judged) == (len(planted.posts), 0)
+    assert {boards.number_of(post) for post in posts} == {post.number for post in planted.posts}
+    assert not any("127.0.0.1" in f"{post.file_url} {post.page_url}" for post in posts)
+    assert len(asked) <= 9
+
+
+def test_a_recipe_may_give_an_address(planted: Sandbox, tmp_path: Path) -> None:
+    """Any host of a dialect; its name is the host's."""
+    with board.serve(planted) as served:
+        fields = ["sources.0.kind=moebooru", f"sources.0.board={served.url}/moebooru", "sources.0.min_gap_s=0.0"]
+        with build("", tmp_path, *fields, 'filter.ratings=["g"]') as run:
+            run.step("list")
+            posts = run._listed()
+        assert "tags=date%3A2004-12-31..+rating%3As" in served.log[0].path
+
+    assert posts[0].id.startswith("127.0.0.1:")
+    assert {post.rating for post in posts} == {"g"}
+
+
+def test_a_board_of_another_dialect_is_a_wrong_order(tmp_path: Path) -> None:
+    """The line says which kind to write."""
+    with (
+        build("", tmp_path, "sources.0.kind=moebooru", "sources.0.board=danbooru") as run,
+        pytest.raises(UsageError, match='danbooru: speaks another dialect; write kind = "danbooru" for it'),
+    ):
+        run.step("list")
+
+
+def test_a_szurubooru_needs_its_address() -> None:
+    """There is no public one to be taken for granted."""
+    with pytest.raises(RecipeError, match=r"sources.0.board: Field required"):
+        load("sandbox", ["sources.0.kind=szurubooru"])
