@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pipeline.errors import StoreError
 from pipeline.http import Fetched, Refused
 from pipeline.records import Post, Reason
 from pipeline.sources.board import (
@@ -86,11 +87,13 @@ class SzurubooruSource(BoardSource):
         fetched = super().fetch(post, target, max_bytes)
         if isinstance(fetched, Refused) or post.md5 is not None or post.sha1 is None:
             return fetched
-        with target.open("rb") as file:
-            sha1 = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
-        if sha1 == post.sha1:
-            return fetched
-        target.unlink()
+        try:
+            sha1 = hashlib.sha1(target.read_bytes(), usedforsecurity=False).hexdigest()
+            if sha1 == post.sha1:
+                return fetched
+            target.unlink()
+        except OSError as error:
+            raise StoreError(f"{target}: {error.strerror or error}; check the data folder") from error
         return Refused(Reason.WRONG_MD5, f"has sha1 {sha1}")
 
 

@@ -53,7 +53,7 @@ def test_a_recipe_lists_the_sandbox_in_every_dialect(planted: Sandbox, tmp_path:
     """kind = …, board = "sandbox": listed once, and nothing of the port is written down."""
     with board.serve(planted) as served:
         for _ in range(2):
-            fields = [f"sources.0.kind={kind}", "sources.0.board=sandbox", "sources.0.min_gap_s=0.0"]
+            fields = [f"sources.0.kind={kind}", "sources.0.board=sandbox", "sources.0.push_down=false"]
             with build(served.url, tmp_path, *fields, "sources.0.min_gap_s=0.0") as run:
                 report = run.step("list")
                 posts = run._listed()
