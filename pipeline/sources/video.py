@@ -41,7 +41,7 @@ MIN_GAP_MS = 250  # between two looks: a flashing screen is one scene
 FLAT = 3.0  # standard deviation of brightness; the perceptual hash of a black screen is that of its noise
 MAX_PIXELS = 64_000_000  # of a frame; 8K has 33 million
 MAX_FRAMES = 1_000_000  # of a film; four hours at 60 a second are fewer
-AHEAD_MS = 10_000  # a frame so near is decoded on to: films seldom have key frames further apart
+LEG_MS = 10_000  # a film is sought by legs, and read on within one; films seldom have key frames further apart
 BEFORE_MS = 1_000  # frames just before a key frame may need the key frame before it
 STEP_MS = 40  # to a frame without a time, where the film states no rate
 UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED: the film does not say how its colours are meant
@@ -247,10 +247,10 @@ class _Film:
         self._stack.close()
 
     def seek(self, at_ms: int) -> bool:
-        """Go to a key frame well before *at_ms*; False where the film cannot."""
+        """Go to the key frame before *at_ms*; False where the film cannot."""
         if self._container is None or self._stream is None or not self._stream.time_base:
             return False
-        ticks = Fraction(max(0, at_ms - BEFORE_MS), 1000) / self._stream.time_base
+        ticks = Fraction(max(0, at_ms), 1000) / self._stream.time_base
         try:
             self._container.seek(int(ticks), stream=self._stream)
         except self._troubles:
@@ -272,7 +272,7 @@ class _Film:
                     return
                 at_ms = 0 if last is None else last + self._step_ms
             last = at_ms
-            if at_ms >= 0 and not frame.is_corrupt and frame.width * frame.height <= MAX_PIXELS:
+            if at_ms >= 0 and frame.width * frame.height <= MAX_PIXELS:
                 yield at_ms, frame
 
     def small(self, frame: VideoFrame) -> Pixels | None:
@@ -308,22 +308,26 @@ class _Film:
         )
         cover = av.stream.Disposition.attached_pic
         stream = next((one for one in container.streams.video if not one.disposition & cover), None)
-        if stream is None:
+        if stream is None or stream.codec_context is None:  # a codec that nobody knows has no context
             return
-        stream.thread_type = "AUTO"
+        # With threads a damaged film gives now these frames, now those.
+        stream.codec_context.thread_count = 1
         # What no other frame is built upon is skipped: twice as fast, and nothing is lost on twos.
         stream.codec_context.skip_frame = "NONREF"
-        stream.codec_context.options = limit
+        stream.codec_context.options = {**limit, "err_detect": "crccheck+bitstream+buffer+explode"}
         self._container, self._stream = container, stream
         rate = stream.average_rate
         self._step_ms = max(1, round(1000 / rate)) if rate else STEP_MS
 
     def _decoded(self) -> Iterator[VideoFrame]:
-        """Decode on behind what is broken, as far as anything comes."""
+        """Decode as far as anything comes; behind what is broken, from the next key frame on.
+
+        What is built upon a broken frame is painted over by guesses that depend on where the reading began.
+        """
         if self._container is None or self._stream is None:
             return
         packets = self._container.demux(self._stream)
-        count = 0
+        count, sound = 0, False
         while count < MAX_FRAMES:
             try:
                 packet = next(packets, None)
@@ -332,11 +336,16 @@ class _Film:
             if packet is None:
                 return
             count += 1
+            sound = sound and not packet.is_corrupt
             try:
                 frames = packet.decode()
             except self._troubles:
+                sound = False
                 continue
-            yield from frames
+            for frame in frames:
+                sound = not frame.is_corrupt and (sound or frame.key_frame)
+                if sound:
+                    yield frame
 
     def _converted(self, frame: VideoFrame, width: int, height: int, way: str) -> Pixels | None:
         """Convert to RGB in whole numbers: the same on every machine."""
@@ -359,12 +368,11 @@ class _Reader:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._contents: dict[Path, tuple[int, int, str]] = {}  # size, time of the last change, SHA-256
-        self._file: Path | None = None
+        self._leg: tuple[Path, int] | None = None
         self._film: _Film | None = None
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
         self._at_ms = -1
         self._pixels_HWC: Pixels | None = None
-        self._seeks = True
 
     def frame(self, file: Path, content: str, at_ms: int) -> Pixels | Refused:
         """Give the frame shown at *at_ms*, if the film's SHA-256 still begins with *content*."""
@@ -385,39 +393,29 @@ class _Reader:
         facts = (status.st_size, status.st_mtime_ns)
         known = self._contents.get(file)
         if known is None or known[:2] != facts:
-            self._file = None  # or what is open would be read on
+            self._leg = None  # or what is open would be read on
             known = self._contents[file] = (*facts, _sha256(file))
         return known[2]
 
     def _find(self, file: Path, at_ms: int) -> Pixels | None:
-        ahead = at_ms - self._at_ms
-        if self._file != file:
-            self._open(file)
-        elif ahead == 0 and self._pixels_HWC is not None:
-            return self._pixels_HWC
-        elif 0 < ahead and (ahead <= AHEAD_MS or not self._seeks):
+        """Look along the leg, then from the start: the way to a frame never depends on what was asked for before."""
+        for leg in dict.fromkeys((at_ms // LEG_MS, 0)):
+            if (file, leg) == self._leg and at_ms == self._at_ms and self._pixels_HWC is not None:
+                return self._pixels_HWC
+            if (file, leg) != self._leg or at_ms <= self._at_ms:
+                self._begin(file, leg)
             found = self._read_to(at_ms)
             if found is not None:
                 return found
-        if self._seeks and self._film is not None and at_ms > BEFORE_MS:
-            if self._film.seek(at_ms):
-                self._start(counted=False)
-                found = self._read_to(at_ms)
-                if found is not None:
-                    return found
-            self._seeks = False
-        self._open(file, seeks=self._seeks)
-        return self._read_to(at_ms)
+        return None
 
-    def _open(self, file: Path, *, seeks: bool = True) -> None:
+    def _begin(self, file: Path, leg: int) -> None:
         if self._film is not None:
             self._film.close()
-        self._file, self._film, self._seeks = file, _Film(file), seeks
-        self._start(counted=True)
-
-    def _start(self, *, counted: bool) -> None:
-        self._at_ms, self._pixels_HWC = -1, None
-        self._frames = iter(()) if self._film is None else self._film.frames(counted=counted)
+        self._film = _Film(file)
+        self._leg, self._at_ms, self._pixels_HWC = (file, leg), -1, None
+        sought = leg == 0 or self._film.seek(leg * LEG_MS - BEFORE_MS)
+        self._frames = self._film.frames(counted=leg == 0) if sought else iter(())
 
     def _read_to(self, at_ms: int) -> Pixels | None:
         """Decode on to the frame of that time; None when the film passes it by."""
