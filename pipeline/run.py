@@ -26,7 +26,7 @@ from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.http import Client
 from pipeline.manifest import ManifestRow, row, split_of
-from pipeline.recipe import DanbooruSection, FolderSection, Recipe, source_name
+from pipeline.recipe import DanbooruSection, FolderSection, Recipe, UrlsSection, VideoSection, source_name
 from pipeline.records import FaceCrop, Image, Post, Reason, Record
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles
@@ -34,6 +34,8 @@ from pipeline.select import SelectPosts
 from pipeline.sources import BOARDS, Source
 from pipeline.sources.danbooru import DanbooruSource
 from pipeline.sources.folder import FolderSource
+from pipeline.sources.urls import UrlsSource
+from pipeline.sources.video import VideoSource
 from pipeline.stage import Outcome, Scope, Stage, StageReport, fingerprint
 from pipeline.store import Store
 from pipeline.workers import Workers
@@ -459,15 +461,22 @@ class Build:
         return report
 
     def _gap(self) -> float:
-        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, DanbooruSection)]
+        gaps = [
+            source.min_gap_s for source in self.recipe.sources if isinstance(source, (DanbooruSection, UrlsSection))
+        ]
         return max(gaps, default=1.0)
 
     def _sources(self) -> dict[str, Source]:
         return {source_name(section): self._source(section) for section in self.recipe.sources}
 
-    def _source(self, section: DanbooruSection | FolderSection) -> Source:
+    def _source(self, section: DanbooruSection | FolderSection | VideoSection | UrlsSection) -> Source:
         if isinstance(section, FolderSection):
             return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
+        if isinstance(section, VideoSection):
+            return VideoSource(**section.model_dump(exclude={"kind"}), limit=self.settings.limit)
+        if isinstance(section, UrlsSection):
+            fields = section.model_dump(exclude={"kind", "min_gap_s"})
+            return UrlsSource(**fields, client=self._client, limit=self.settings.limit)
         wanted = self.recipe.filter
         return self._board(section.board)(
             name=source_name(section),

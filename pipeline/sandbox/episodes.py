@@ -1,4 +1,4 @@
-"""Makes films of drawn characters whose scenes are known: held drawings, grain, cuts, an opening that episodes share."""
+"""Makes films of drawn characters with known scenes: held drawings, grain, cuts, an opening that episodes share."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ class Film:
         return Episode(path, tuple(truth))
 
     def _seeds(self) -> list[tuple[int, ...]]:
-        opening = [] if self.series is None else [(71, self.series, number) for number in range(OPENING_SCENES)]
+        opening: list[tuple[int, ...]] = (
+            [] if self.series is None else [(71, self.series, number) for number in range(OPENING_SCENES)]
+        )
         return opening + [(72, self.seed, number) for number in range(self.scenes)]
 
     def _time(self, frame: int) -> float:
@@ -148,4 +150,5 @@ class Film:
         if not self.grain:
             return pixels_HWC
         noise = rng.integers(-GRAIN, GRAIN, pixels_HWC.shape[:2], np.int16, endpoint=True)
-        return np.clip(pixels_HWC.astype(np.int16) + noise[:, :, None], 0, 255).astype(np.uint8)
+        grained: NDArray[np.uint8] = np.clip(pixels_HWC + noise[:, :, None], 0, 255).astype(np.uint8)
+        return grained

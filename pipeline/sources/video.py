@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -58,7 +57,9 @@ class VideoSource:
     path: Path  # a film, or a folder of films
     rating: str | None = "g"  # of all of them: a film does not say
     every_s: float = 1.0  # longest time from one look to the next
-    scene_threshold: float = 27.0  # mean change of hue, saturation, value; the default of PySceneDetect's ContentDetector
+    scene_threshold: float = (
+        27.0  # mean change of hue, saturation, value; the default of PySceneDetect's ContentDetector
+    )
     max_distance: int = 6  # bits of 64, to a kept frame, that make a near copy
     last_kept: int = 8  # kept frames that a new one is compared with
     halves: bool = False  # the left and the right half of each frame too
@@ -69,7 +70,9 @@ class VideoSource:
     @property
     def listing(self) -> str:
         """Name, place, and all that chooses frames: with other settings each film is looked at again."""
-        rules = f"{CHOICE} {self.every_s:g} {self.scene_threshold:g} {self.max_distance} {self.last_kept} {self.max_s:g}"
+        rules = (
+            f"{CHOICE} {self.every_s:g} {self.scene_threshold:g} {self.max_distance} {self.last_kept} {self.max_s:g}"
+        )
         return f"{self.name} {Path(self.path).expanduser().resolve()} [{rules}]"
 
     def pages(self, cursor: dict[str, Any] | None) -> Iterator[Page]:
@@ -126,7 +129,9 @@ class VideoSource:
             return path.parent, [path]
         endings = ", ".join(f".{one}" for one in sorted(VIDEOS))
         if not path.is_dir():
-            raise UsageError(f"{self.path}: is no folder and no film ({endings}); give the path of source {self.name!r}")
+            raise UsageError(
+                f"{self.path}: is no folder and no film ({endings}); give the path of source {self.name!r}"
+            )
         root = path.resolve()
         files = list(files_below(root, VIDEOS))
         if not files:
@@ -194,20 +199,20 @@ class VideoSource:
 
 @dataclass
 class _Chooser:
-    """Says of each frame in turn whether it is taken: at a cut or when it is time, if it looks like none of the last."""
+    """Says of each frame whether it is taken: at a cut or when it is time, unless it looks like one of the last."""
 
     every_ms: int
     threshold: float
     max_distance: int
     kept: deque[int]  # perceptual hashes
     _looked_ms: int | None = None
-    _before_HWC: Pixels | None = None
+    _before: Pixels | None = None  # HSV, reduced
     _cut: bool = False
 
     def __call__(self, at_ms: int, small_HWC: Pixels) -> bool:
         hsv_HWC: Pixels = cv2.cvtColor(small_HWC, cv2.COLOR_RGB2HSV).astype(np.uint8, copy=False)
-        self._cut = self._cut or _change(self._before_HWC, hsv_HWC) >= self.threshold
-        self._before_HWC = hsv_HWC
+        self._cut = self._cut or _change(self._before, hsv_HWC) >= self.threshold
+        self._before = hsv_HWC
         if self._looked_ms is not None:
             since = at_ms - self._looked_ms
             if since < (MIN_GAP_MS if self._cut else self.every_ms):
@@ -351,8 +356,10 @@ class _Film:
         """Convert to RGB in whole numbers: the same on every machine."""
         kinds = _av().video.reformatter.Interpolation
         flags = kinds[way] | kinds.ACCURATE_RND | kinds.BITEXACT | kinds.FULL_CHR_H_INT | kinds.FULL_CHR_H_INP
-        # Where a film does not say, players take high definition for BT.709 and the rest for BT.601, as FFmpeg takes all.
-        high = frame.colorspace == UNSPECIFIED and (frame.width >= 1280 or frame.height > 576) and not frame.format.is_rgb
+        # Where a film does not say, players take high definition for BT.709; FFmpeg takes all for BT.601.
+        high = (
+            frame.colorspace == UNSPECIFIED and (frame.width >= 1280 or frame.height > 576) and not frame.format.is_rgb
+        )
         try:
             rgb = frame.reformat(
                 width, height, "rgb24", src_colorspace=BT709 if high else None, interpolation=int(flags), threads=1
