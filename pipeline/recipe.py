@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -276,14 +277,15 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: A built-in name or the path of a TOML file. None: ``sandbox``, or ``default`` when *overrides* name
-            sources.
+            a kind of source or a path.
         overrides: Such as ``filter.since=2005-01-01`` or ``sources.0.kind=folder``; values are JSON, else text.
 
     Raises:
         RecipeError: Something is unknown, missing or out of range; the message names it and the nearest right name.
     """
     if name is None:
-        name = "default" if any(one.startswith("sources.") for one in overrides) else "sandbox"
+        own = any(re.match(r"sources\.\d+\.(kind|path)=", one) for one in overrides)
+        name = "default" if own else "sandbox"
     body = _read(name)
     for override in overrides:
         key, equals, value = override.partition("=")

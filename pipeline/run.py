@@ -172,7 +172,15 @@ def recall_stage(
     kept = [key for key in by_key if key in said and said[key] is None]
     outputs = [output for key in kept for output in made.get(key, (by_key[key],))]
     dropped = count_reasons(said.values())
-    report = StageReport(stage=stage.name, seen=len(said), kept=len(kept), dropped=dropped, judged=0, seconds=0.0)
+    report = StageReport(
+        stage=stage.name,
+        seen=len(said),
+        kept=len(kept),
+        dropped=dropped,
+        judged=0,
+        seconds=0.0,
+        fingerprint=mark,
+    )
     if report.seen != report.kept + sum(dropped.values()):
         raise InvariantError(f"{stage.name}: saw {report.seen}, kept {report.kept}, dropped {dropped}")
     return report, outputs
@@ -265,7 +273,7 @@ class Build:
             self.recipe = with_detectors_at_hand(self.recipe, self._say)
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
-            self._run = self.catalog.begin_run(self.recipe.name)
+            self._tidy()
             self._stop = threading.Event()
             self._client = Client(
                 contact=self.recipe.scrape.contact, min_gap_s=self._gap(), tries=6, backoff_s=0.5, stop=self._stop
@@ -277,6 +285,7 @@ class Build:
             stack.callback(self._workers.close)
             self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
             stack.callback(self._sandbox.close)
+            self._run = self.catalog.begin_run(self.recipe.name)
             self._stack = stack.pop_all()
         return self
 
@@ -287,6 +296,12 @@ class Build:
             self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports])
         finally:
             self._stack.close()
+
+    def _tidy(self) -> None:
+        """Remove what a killed process was writing into the store; after a run that came to its end there is none."""
+        if any(run["state"] != "completed" for run in self.catalog.runs()):
+            for left in self.store.root.glob("??/??/.new-*"):
+                left.unlink(missing_ok=True)
 
     def step(self, name: str) -> StageReport:
         """Run the stage of that name; the one before it must have run."""
