@@ -88,11 +88,13 @@ def test_readme_or_the_list_names_every_recipe(name: str) -> None:
 
 def test_the_recipe_in_readme_can_be_copied() -> None:
     """It loads as it stands, and asks for what its comments say."""
-    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    text, *sections = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
 
     recipe = parse(tomllib.loads(text), "README.md")
 
     assert (recipe.name, recipe.sources[0].kind, recipe.crop.size) == ("danbooru", "danbooru", 256)
+    for section in sections:
+        parse(tomllib.loads(f'name = "mine"\n{section}'), "README")
 
 
 @pytest.mark.parametrize("page", PAGES)

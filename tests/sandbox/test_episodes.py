@@ -62,7 +62,7 @@ def test_faces_lie_inside_the_frame_and_the_truth_survives_json(tmp_path: Path) 
     scene = Film(seed=3, scenes=1, scene_s=0.25).make(tmp_path / "a.mp4").scenes[0]
 
     assert scene.faces
-    assert all(0 <= face.box.left and face.box.right <= 320 and face.box.bottom <= 180 for face in scene.faces)
+    assert all(face.box.left >= 0 and face.box.right <= 320 and face.box.bottom <= 180 for face in scene.faces)
     assert Scene.from_json(scene.to_json()) == scene
 
 

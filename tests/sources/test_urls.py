@@ -357,6 +357,21 @@ def test_a_list_over_many_hosts_ends_with_a_reason_for_each(
     assert sorted(asked) == ["/0.png", "/1.png", "/2.png", "/gone.png", "/other.png", "/other.png"]
 
 
+def test_a_recipe_names_a_list(tmp_path: Path, server: faulty.Server) -> None:
+    """Its rating is the person's word for rows that say none."""
+    from pipeline.recipe import load
+    from pipeline.run import Build, Settings
+
+    (tmp_path / "a.txt").write_text(server.on("/a.png", reply(200, encode_png(_noise(1)))) + "\nnothing\n")
+    fields = {"kind": "urls", "path": tmp_path / "a.txt", "rating": "g", "min_gap_s": 0.0}
+    overrides = [*(f"sources.0.{name}={value}" for name, value in fields.items()), 'detect.detectors=["animeface"]']
+
+    with Build(load(None, overrides), Settings(data=tmp_path / "data"), lambda *_: None, print) as build:
+        reports = [build.step(name) for name in ("list", "select", "scrape")]
+
+    assert [(report.kept, report.dropped) for report in reports] == [(2, {}), (1, {"no_file": 1}), (1, {})]
+
+
 def _noise(seed: int) -> Any:
     import numpy as np
 

@@ -496,6 +496,23 @@ def test_faces_of_a_shared_opening_are_kept_once(folder: Path, tmp_path: Path) -
     assert len(kept) == len(crops) - len(opening) // 2
 
 
+def test_a_recipe_names_a_folder_of_films(folder: Path, tmp_path: Path) -> None:
+    """A run lists, selects and fetches its frames; the next one does nothing again."""
+    from pipeline.recipe import load
+    from pipeline.run import Build, Settings
+
+    Film(seed=1, scenes=2, scene_s=0.4).make(folder / "a.mp4")
+    overrides = ["sources.0.kind=video", f"sources.0.path={folder}", 'detect.detectors=["animeface"]']
+    judged = []
+    for _ in range(2):
+        with Build(load(None, overrides), Settings(data=tmp_path / "data"), lambda *_: None, print) as build:
+            reports = [build.step(name) for name in ("list", "select", "scrape")]
+        assert [(report.kept, report.dropped) for report in reports] == [(2, {})] * 3
+        judged.append([report.judged for report in reports])
+
+    assert judged == [[2, 2, 2], [0, 0, 0]]
+
+
 def test_without_pyav_one_line_says_how_to_get_it(folder: Path) -> None:
     """Everything else works without it; importing the source needs it not."""
     Film(scenes=1, scene_s=0.2).make(folder / "a.mp4")
