@@ -57,15 +57,13 @@ class VideoSource:
     path: Path  # a film, or a folder of films
     rating: str | None = "g"  # of all of them: a film does not say
     every_s: float = 1.0  # longest time from one look to the next
-    scene_threshold: float = (
-        27.0  # mean change of hue, saturation, value; the default of PySceneDetect's ContentDetector
-    )
+    scene_threshold: float = 27.0  # mean change of hue, saturation and value; as PySceneDetect's ContentDetector
     max_distance: int = 6  # bits of 64, to a kept frame, that make a near copy
     last_kept: int = 8  # kept frames that a new one is compared with
     halves: bool = False  # the left and the right half of each frame too
     max_s: float = 14_400.0  # seconds of each film that are looked at
     limit: int | None = None  # posts in one call of pages()
-    _reader: _Reader = field(default_factory=lambda: _Reader(), init=False, compare=False, repr=False)  # noqa: PLW0108  it stands below
+    _reader: _Reader = field(default_factory=lambda: _Reader(), init=False, compare=False, repr=False)  # noqa: PLW0108  stands below
 
     @property
     def listing(self) -> str:
@@ -369,17 +367,39 @@ class _Film:
             return None
 
 
+class _Track:
+    """A film read from one place on, and the frame that was read last."""
+
+    def __init__(self, file: Path, leg: int) -> None:
+        self.place = (file, leg)
+        self.at_ms = -1
+        self._pixels_HWC: Pixels | None = None
+        self._film = _Film(file)
+        sought = leg == 0 or self._film.seek(leg * LEG_MS - BEFORE_MS)
+        self._frames = self._film.frames(counted=leg == 0) if sought else iter(())
+
+    def read_to(self, at_ms: int) -> Pixels | None:
+        """Decode on to the frame of that time; None when the film passes it by."""
+        while self.at_ms < at_ms:
+            now_ms, frame = next(self._frames, (at_ms + 1, None))
+            self.at_ms = now_ms
+            # One that lies beyond is kept as well: it may be asked for next.
+            self._pixels_HWC = self._film.pixels(frame) if frame is not None and now_ms >= at_ms else None
+        return self._pixels_HWC if self.at_ms == at_ms else None
+
+    def close(self) -> None:
+        """Let go of the film."""
+        self._film.close()
+
+
 class _Reader:
-    """Keeps one film open where it was read last: frames are mostly asked for in the order of the film."""
+    """Keeps films open where they were read last: frames are mostly asked for in the order of the film."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._contents: dict[Path, tuple[int, int, str]] = {}  # size, time of the last change, SHA-256
-        self._leg: tuple[Path, int] | None = None
-        self._film: _Film | None = None
-        self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        self._at_ms = -1
-        self._pixels_HWC: Pixels | None = None
+        self._leg: _Track | None = None
+        self._start: _Track | None = None  # for what no leg leads to; a film without an index is read but once so
 
     def frame(self, file: Path, content: str, at_ms: int) -> Pixels | Refused:
         """Give the frame shown at *at_ms*, if the film's SHA-256 still begins with *content*."""
@@ -400,41 +420,33 @@ class _Reader:
         facts = (status.st_size, status.st_mtime_ns)
         known = self._contents.get(file)
         if known is None or known[:2] != facts:
-            self._leg = None  # or what is open would be read on
+            self._close()  # or what is open would be read on
             known = self._contents[file] = (*facts, _sha256(file))
         return known[2]
 
+    def _close(self) -> None:
+        for track in filter(None, (self._leg, self._start)):
+            track.close()
+        self._leg = self._start = None
+
     def _find(self, file: Path, at_ms: int) -> Pixels | None:
         """Look along the leg, then from the start: the way to a frame never depends on what was asked for before."""
-        for leg in dict.fromkeys((at_ms // LEG_MS, 0)):
-            if (file, leg) == self._leg and at_ms == self._at_ms and self._pixels_HWC is not None:
-                return self._pixels_HWC
-            if (file, leg) != self._leg or at_ms <= self._at_ms:
-                self._begin(file, leg)
-            found = self._read_to(at_ms)
+        if leg := at_ms // LEG_MS:
+            self._leg = _track(self._leg, file, leg, at_ms)
+            found = self._leg.read_to(at_ms)
             if found is not None:
                 return found
-        return None
+        self._start = _track(self._start, file, 0, at_ms)
+        return self._start.read_to(at_ms)
 
-    def _begin(self, file: Path, leg: int) -> None:
-        if self._film is not None:
-            self._film.close()
-        self._film = _Film(file)
-        self._leg, self._at_ms, self._pixels_HWC = (file, leg), -1, None
-        sought = leg == 0 or self._film.seek(leg * LEG_MS - BEFORE_MS)
-        self._frames = self._film.frames(counted=leg == 0) if sought else iter(())
 
-    def _read_to(self, at_ms: int) -> Pixels | None:
-        """Decode on to the frame of that time; None when the film passes it by."""
-        self._pixels_HWC = None
-        for now_ms, frame in self._frames:
-            self._at_ms = now_ms
-            if now_ms == at_ms and self._film is not None:
-                self._pixels_HWC = self._film.pixels(frame)
-                return self._pixels_HWC
-            if now_ms > at_ms:
-                break
-        return None
+def _track(track: _Track | None, file: Path, leg: int, at_ms: int) -> _Track:
+    """Give *track* where it leads to that time, else a new one."""
+    if track is not None and track.place == (file, leg) and track.at_ms <= at_ms:
+        return track
+    if track is not None:
+        track.close()
+    return _Track(file, leg)
 
 
 def _av() -> Any:
