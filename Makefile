@@ -16,7 +16,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --upgrade "pip>=25"
 	$(PIP) install --quiet -c constraints.txt torch==2.13.0
-	$(PIP) install --quiet -c constraints.txt -e ".[train,postgres,test,check]"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,postgres,video,test,check]"
 	@touch $@
 
 demo: $(VENV)/.installed ## build a face dataset from the sandbox board and train on it

@@ -68,12 +68,19 @@ def settings_from_environment(data: Path, limit: int | None = None) -> Settings:
         data=data,
         limit=limit,
         catalog_url=told("KAOSET_CATALOG", ""),
-        workers=int(told("KAOSET_WORKERS", "0")),
+        workers=_count("KAOSET_WORKERS", 0),
         sandbox_url=told("KAOSET_SANDBOX_URL", ""),
-        sandbox_posts=int(told("KAOSET_SANDBOX_POSTS", "600")),
+        sandbox_posts=_count("KAOSET_SANDBOX_POSTS", 600),
         login=told("KAOSET_LOGIN", ""),
         api_key=told("KAOSET_API_KEY", ""),
     )
+
+
+def _count(name: str, default: int) -> int:
+    text = os.environ.get(name, "") or str(default)
+    if not text.isdecimal():
+        raise UsageError(f"{name}={text}: no number; set it to one, or unset it")
+    return int(text)
 
 
 def build_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:

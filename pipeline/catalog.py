@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors import CatalogError
 from pipeline.records import Detection, FaceCrop, Image, Post, Reason, Record, ReviewDecision, utc
@@ -131,12 +131,14 @@ class Catalog:
     """
 
     def __init__(self, url: str | Path) -> None:
-        address = sa.make_url(url) if isinstance(url, str) and "://" in url else _sqlite(Path(url))
-        if address.drivername == "postgresql":
-            address = address.set(drivername="postgresql+psycopg")
-        self._shown = address.render_as_string(hide_password=True)
         try:
+            address = sa.make_url(url) if isinstance(url, str) and "://" in url else _sqlite(Path(url))
+            if address.drivername == "postgresql":
+                address = address.set(drivername="postgresql+psycopg")
+            self._shown = address.render_as_string(hide_password=True)
             self._engine = sa.create_engine(address)
+        except (ArgumentError, ValueError) as error:  # not shown: it may hold a password
+            raise CatalogError("the catalog's address cannot be read; give postgresql://user@host/name") from error
         except ModuleNotFoundError as error:
             raise CatalogError(f"{self._shown}: no driver ({error.name}); pip install 'kaoset[postgres]'") from error
         if self._engine.dialect.name == "sqlite":
@@ -304,13 +306,23 @@ class Catalog:
         return [(item, record) for (item, _), record in sorted(found.items(), key=lambda pair: pair[0])]
 
     def crops(self, stage: str, reason: Reason) -> list[FaceCrop]:
-        """Return the crops that the last word of a stage dropped for a reason, the least sure first."""
+        """Return the crops that a stage dropped for a reason in the last run of each recipe, the least sure first."""
+        marks = self._last_fingerprints(stage)
         said = sa.and_(_outcomes.c.item == _outputs.c.item, _outcomes.c.stage == stage, _outcomes.c.reason == reason)
         query = sa.select(_outputs.c.body).join(_outcomes, said).where(_outputs.c.kind == FaceCrop.__name__)
         with self._transaction() as connection:
-            bodies = connection.scalars(query).all()
+            bodies = connection.scalars(query.where(_outcomes.c.fingerprint.in_(marks))).all()
         found = {crop.sha256: crop for crop in (FaceCrop.from_json(json.loads(body)) for body in bodies)}
         return sorted(found.values(), key=lambda crop: (crop.detection.score, crop.sha256))
+
+    def _last_fingerprints(self, stage: str) -> set[str]:
+        """Find how each recipe configured a stage when it last ran: what an older rule said is no longer true."""
+        last: dict[str, str] = {}
+        for run in self.runs(last=None):
+            for report in run["reports"]:
+                if report["stage"] == stage:
+                    last.setdefault(run["recipe"], report.get("fingerprint", ""))
+        return set(last.values())
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
@@ -359,8 +371,8 @@ class Catalog:
         with self._transaction() as connection:
             connection.execute(sa.update(_runs).where(_runs.c.seq == run).values(**values))
 
-    def runs(self, last: int = 1) -> list[dict[str, Any]]:
-        """Return the last runs, newest first."""
+    def runs(self, last: int | None = 1) -> list[dict[str, Any]]:
+        """Return the last runs, newest first; None: all."""
         with self._transaction() as connection:
             rows = connection.execute(sa.select(_runs).order_by(_runs.c.seq.desc()).limit(last)).mappings().all()
         return [{**row, "reports": json.loads(row["reports"])} for row in rows]
@@ -441,6 +453,7 @@ def _advice(text: str) -> str:
         "unable to open": "check that the folder exists and can be written",
         "readonly": "the folder cannot be written: choose another --data",
         "is full": "the disk is full: free some space",
+        "disk I/O": "the disk is full or broken: free some space, or choose another --data",
         "not a database": "it is no SQLite file: move it away or choose another --data",
     }.items():
         if sign in text:

@@ -32,7 +32,7 @@ class CropFaces:
     size: int = 256  # pixels; side of the crop
     max_padding: float = 0.25  # share of the window that may lie outside the image
     max_pixels: int = 100_000_000  # width times height
-    workers: Workers = effect()  # noqa: RUF009 -- it gives a field
+    workers: Workers = effect()
 
     def key(self, item: Detection, /) -> str:
         """Name the detection by its image and place."""

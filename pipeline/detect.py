@@ -50,7 +50,7 @@ class DetectFaces:
     side: int = 640  # pixels; longer side of the picture that is looked at
     min_face: int = 48  # pixels of the image; smaller faces need not be found
     max_pixels: int = 100_000_000  # width times height
-    workers: Workers = effect()  # noqa: RUF009 -- it gives a field
+    workers: Workers = effect()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be looked with.

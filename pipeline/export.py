@@ -117,19 +117,20 @@ def _write(
     rows = sorted(contents.rows, key=lambda one: one.crop_sha256)
     size = contents.train_size
     (aside / "images").mkdir()
-    faces = np.lib.format.open_memmap(aside / "faces.npy", "w+", np.uint8, (len(rows), size, size, 3))
     in_image = pd.Series([one.image_sha256 for one in rows]).value_counts()
     labels = [labels_of(one.tags.split(), int(in_image[one.image_sha256])) for one in rows]
     sheet = _Sheet(len(rows))
-    for index, one in enumerate(rows):
-        png = store.get(one.crop_sha256)
-        (aside / one.file).write_bytes(png)
-        pixels_HWC = decode(png, max_pixels=MAX_CROP_PIXELS)
-        faces[index] = resize(pixels_HWC, size)
-        sheet.add(index, pixels_HWC)
-        progress(index + 1, len(rows))
-    faces.flush()
-    del faces
+    # Written, not mapped into memory: on a full disk a mapped file ends the process with a bus error.
+    with (aside / "faces.npy").open("wb") as faces:
+        head = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), size, size, 3)}
+        np.lib.format.write_array_header_1_0(faces, head)
+        for index, one in enumerate(rows):
+            png = store.get(one.crop_sha256)
+            (aside / one.file).write_bytes(png)
+            pixels_HWC = decode(png, max_pixels=MAX_CROP_PIXELS)
+            faces.write(resize(pixels_HWC, size).tobytes())
+            sheet.add(index, pixels_HWC)
+            progress(index + 1, len(rows))
     if "stylegan" in contents.formats:
         _write_stylegan(aside / "stylegan.zip", rows, store)
     _write_array(aside / "labels.npy", np.stack(labels))

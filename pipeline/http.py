@@ -23,6 +23,7 @@ from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 
 import requests
+import urllib3
 import urllib3.exceptions
 from bs4 import BeautifulSoup
 
@@ -68,6 +69,10 @@ class Refused:
 
     reason: Reason
     detail: str = ""
+
+
+# A rule over the headers of a file's answer; None where it has nothing against it.
+Objection = Callable[[urllib3.HTTPHeaderDict], Refused | None]
 
 
 class Stopped(WorldError):  # noqa: N818  nothing went wrong: somebody wished it
@@ -239,6 +244,7 @@ class Client:
         expect_size: int | None = None,
         max_bytes: int,
         headers: Mapping[str, str] | None = None,
+        objects: Objection | None = None,
     ) -> Fetched | Refused:
         """Bring a whole file to *target*, going on where an earlier try ended.
 
@@ -252,13 +258,15 @@ class Client:
             expect_size: Bytes, as the board says; used where the host gives no length.
             max_bytes: A longer file is refused, before its body where the host tells.
             headers: For this host only.
+            objects: Reads the headers of the file's answer, before its body; what it gives is the answer then.
 
         Raises:
             StoreError: The disk is full, or the folder cannot be written.
             Stopped: `stop` was set.
         """
         part = Part(target)
-        task = _Download(self, url, part, expect_md5 and expect_md5.lower(), expect_size, max_bytes, headers or {})
+        md5 = expect_md5 and expect_md5.lower()
+        task = _Download(self, url, part, md5, expect_size, max_bytes, headers or {}, objects)
         try:
             host = self._host(url)
             if why := host.closed:
@@ -537,6 +545,7 @@ class _Download:
     expect_size: int | None
     max_bytes: int
     headers: Mapping[str, str]
+    objects: Objection | None = None
     best: int = 0  # the most bytes that any try ended with
     second: bool = False  # a whole file with a wrong md5 came once already
 
@@ -607,6 +616,8 @@ class _Download:
         return self._receive(response, have, total or noted)
 
     def _receive(self, response: requests.Response, have: int, length: int | None) -> Refused | None:
+        if self.objects is not None and (refused := self.objects(response.raw.headers)):
+            return refused
         if length is not None and length > self.max_bytes:
             return Refused(Reason.TOO_LARGE)
         if have == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -91,8 +92,56 @@ class FolderSection(_Section):
     """What you declare your pictures to be."""
 
 
+class VideoSection(_Section):
+    """Frames of a film, or of all films in a folder (.mp4 .mkv .avi .webm .mov); needs kaoset[video]."""
+
+    kind: Literal["video"]
+    path: Path
+    """Where the film or the films lie; relative to the working folder."""
+    name: str = "video"
+    """The first part of the posts' ids."""
+    rating: Rating = "g"
+    """What you declare your films to be."""
+    every_s: float = Field(1.0, gt=0)
+    """Longest time in seconds from one look to the next; at every cut there is one anyway."""
+    scene_threshold: float = Field(27.0, ge=0, le=255)
+    """Mean change of hue, saturation and value from frame to frame that is a cut."""
+    max_distance: int = Field(6, ge=0, le=31)
+    """Bits of 64 by which the perceptual hash of a near copy may differ; near copies are left out."""
+    last_kept: int = Field(8, ge=0, le=1000)
+    """With how many of the frames kept last a new one is compared."""
+    halves: bool = False
+    """Take the left and the right half of each frame as pictures too: small faces are found more easily there."""
+    max_s: float = Field(14_400.0, gt=0)
+    """Seconds of each film that are looked at."""
+
+
+class UrlsSection(_Section):
+    """A list of addresses (.csv .tsv .txt .jsonl .parquet), perhaps with md5, tags, date, page_url, rating."""
+
+    kind: Literal["urls"]
+    path: Path
+    """Where the list lies, or a folder of lists; relative to the working folder."""
+    name: str = "urls"
+    """The first part of the posts' ids."""
+    url_column: str = "url"
+    """The column of addresses, in any case."""
+    rating: Rating | None = None
+    """What you declare pictures to be whose row does not say; without it they are dropped by their rating."""
+    obey_noai: bool = True
+    """Leave files alone whose host answers `X-Robots-Tag: noai` or `noimageai`."""
+    min_gap_s: float = Field(1.0, ge=0)
+    """Least seconds between two requests to one host."""
+
+
 Source = Annotated[
-    DanbooruSection | GelbooruSection | MoebooruSection | SzurubooruSection | FolderSection,
+    DanbooruSection
+    | GelbooruSection
+    | MoebooruSection
+    | SzurubooruSection
+    | FolderSection
+    | VideoSection
+    | UrlsSection,
     Field(discriminator="kind"),
 ]
 KINDS: dict[str, type[BaseModel]] = {
@@ -262,7 +311,7 @@ class Recipe(_Section):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
-def source_name(source: BoardSection | FolderSection) -> str:
+def source_name(source: BoardSection | FolderSection | VideoSection | UrlsSection) -> str:
     """Name a source: what the person said, or the board."""
     if source.name or not isinstance(source, BoardSection):
         return source.name
@@ -279,14 +328,15 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: A built-in name or the path of a TOML file. None: ``sandbox``, or ``default`` when *overrides* name
-            sources.
+            a kind of source or a path.
         overrides: Such as ``filter.since=2005-01-01`` or ``sources.0.kind=folder``; values are JSON, else text.
 
     Raises:
         RecipeError: Something is unknown, missing or out of range; the message names it and the nearest right name.
     """
     if name is None:
-        name = "default" if any(one.startswith("sources.") for one in overrides) else "sandbox"
+        own = any(re.match(r"sources\.\d+\.(kind|path)=", one) for one in overrides)
+        name = "default" if own else "sandbox"
     body = _read(name)
     for override in overrides:
         key, equals, value = override.partition("=")

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     # scrape
     GONE = "gone"  # the file host answers 404 or 410
     FORBIDDEN = "forbidden"  # the file host answers 401, 403 or 451
+    NOT_FOR_AI = "not_for_ai"  # the file host says noai or noimageai (X-Robots-Tag)
     UNREACHABLE = "unreachable"  # no whole answer after all tries; the next run tries again
     TOO_LARGE = "too_large"  # more bytes than scrape.max_bytes
     EMPTY = "empty"  # the file has no bytes

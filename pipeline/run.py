@@ -26,13 +26,15 @@ from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.http import Client
 from pipeline.manifest import ManifestRow, row, split_of
-from pipeline.recipe import BoardSection, FolderSection, Recipe, source_name
+from pipeline.recipe import BoardSection, FolderSection, Recipe, UrlsSection, VideoSection, source_name
 from pipeline.records import FaceCrop, Image, Post, Reason, Record
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles
 from pipeline.select import SelectPosts
 from pipeline.sources import BOARDS, DIALECTS, Source
 from pipeline.sources.folder import FolderSource
+from pipeline.sources.urls import UrlsSource
+from pipeline.sources.video import VideoSource
 from pipeline.stage import Outcome, Scope, Stage, StageReport, fingerprint
 from pipeline.store import Store
 from pipeline.workers import Workers
@@ -169,7 +171,15 @@ def recall_stage(
     kept = [key for key in by_key if key in said and said[key] is None]
     outputs = [output for key in kept for output in made.get(key, (by_key[key],))]
     dropped = count_reasons(said.values())
-    report = StageReport(stage=stage.name, seen=len(said), kept=len(kept), dropped=dropped, judged=0, seconds=0.0)
+    report = StageReport(
+        stage=stage.name,
+        seen=len(said),
+        kept=len(kept),
+        dropped=dropped,
+        judged=0,
+        seconds=0.0,
+        fingerprint=mark,
+    )
     if report.seen != report.kept + sum(dropped.values()):
         raise InvariantError(f"{stage.name}: saw {report.seen}, kept {report.kept}, dropped {dropped}")
     return report, outputs
@@ -262,7 +272,7 @@ class Build:
             self.recipe = with_detectors_at_hand(self.recipe, self._say)
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
-            self._run = self.catalog.begin_run(self.recipe.name)
+            self._tidy()
             self._stop = threading.Event()
             self._client = Client(
                 contact=self.recipe.scrape.contact, min_gap_s=self._gap(), tries=6, backoff_s=0.5, stop=self._stop
@@ -274,6 +284,7 @@ class Build:
             stack.callback(self._workers.close)
             self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
             stack.callback(self._sandbox.close)
+            self._run = self.catalog.begin_run(self.recipe.name)
             self._stack = stack.pop_all()
         return self
 
@@ -284,6 +295,12 @@ class Build:
             self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports])
         finally:
             self._stack.close()
+
+    def _tidy(self) -> None:
+        """Remove what a killed process was writing into the store; after a run that came to its end there is none."""
+        if any(run["state"] != "completed" for run in self.catalog.runs()):
+            for left in self.store.root.glob("??/??/.new-*"):
+                left.unlink(missing_ok=True)
 
     def step(self, name: str) -> StageReport:
         """Run the stage of that name; the one before it must have run."""
@@ -458,18 +475,30 @@ class Build:
         return report
 
     def _gap(self) -> float:
-        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, BoardSection)]
+        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, BoardSection | UrlsSection)]
         return max(gaps, default=1.0)
 
     def _sources(self) -> dict[str, Source]:
         return {source_name(section): self._source(section) for section in self.recipe.sources}
 
     def _source(self, section: Any) -> Source:
-        makers: dict[str, Callable[[Any], Source]] = {**dict.fromkeys(DIALECTS, self._board), "folder": self._folder}
+        makers: dict[str, Callable[[Any], Source]] = {
+            **dict.fromkeys(DIALECTS, self._board),
+            "folder": self._folder,
+            "video": self._video,
+            "urls": self._urls,
+        }
         return makers[section.kind](section)
 
     def _folder(self, section: FolderSection) -> Source:
         return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
+
+    def _video(self, section: VideoSection) -> Source:
+        return VideoSource(**section.model_dump(exclude={"kind"}), limit=self.settings.limit)
+
+    def _urls(self, section: UrlsSection) -> Source:
+        fields = section.model_dump(exclude={"kind", "min_gap_s"})
+        return UrlsSource(**fields, client=self._client, limit=self.settings.limit)
 
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter

@@ -105,3 +105,4 @@ class StageReport:
     dropped: dict[str, int]  # by reason, in the order of Reason
     judged: int  # how many of `seen` were new to this run
     seconds: float  # of this run
+    fingerprint: str = ""  # of the configuration that judged, where a stage did

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -267,20 +268,28 @@ def serve(connection_fd: int, lifeline_fd: int) -> None:
         if isinstance(error, MemoryError):
             os._exit(70)  # as good as a crash, and tried again alone like one (70 is EX_SOFTWARE)
         error.add_note("".join(traceback.format_tb(at)))
-        try:
-            connection.send((True, error))
-        except (pickle.PicklingError, TypeError, AttributeError):
-            connection.send((True, RuntimeError("".join(traceback.format_exception(error)))))
+        with suppress(ConnectionError):  # the parent has gone: there is nobody to confess to
+            try:
+                connection.send((True, error))
+            except (pickle.PicklingError, TypeError, AttributeError):
+                connection.send((True, RuntimeError("".join(traceback.format_exception(error)))))
 
     sys.excepthook = confess
-    connection.recv()  # imports what the tasks need, outside their time limit
-    connection.send((False, None))
+    with suppress(EOFError, ConnectionError):
+        connection.recv()  # imports what the tasks need, outside their time limit
+        connection.send((False, None))
+        _work(connection)
+
+
+def _work(connection: Connection) -> None:
+    """Do one task after the other until the parent has no more, or is no more."""
     while True:
+        function, task = connection.recv()
         try:
-            function, task = connection.recv()
-        except (EOFError, ConnectionResetError):
-            return
-        connection.send((False, function(task)))
+            result = function(task)
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error  # of the task, not of the connection
+        connection.send((False, result))
 
 
 def _die_with(lifeline_fd: int) -> None:

@@ -144,8 +144,23 @@ def test_waiting_crops_come_least_sure_first(catalog: Catalog) -> None:
     made = [(f"d{n}", Kept(crop.detection, (crop,))) for n, crop in enumerate(crops)]
     catalog.record("crop", "f", [(crop.id, outcome) for crop, (_, outcome) in zip(crops, made, strict=True)])
     catalog.record("review", "f", [(crop.id, Dropped(crop, Reason.WAITING)) for crop in crops])
+    catalog.end_run(catalog.begin_run("r"), "completed", [{"stage": "review", "fingerprint": "f"}])
 
     assert [crop.detection.score for crop in catalog.crops("review", Reason.WAITING)] == [0.2, 0.7, 0.9]
+
+
+def test_an_older_rule_leaves_no_queue_behind(catalog: Catalog) -> None:
+    """What waited under the last rule but not under this one does not wait; another recipe's queue stays."""
+    crops = {mark: make.face_crop(mark) for mark in ("old", "new", "other")}
+    for mark, crop in crops.items():
+        catalog.record("crop", "f", [(crop.id, Kept(crop.detection, (crop,)))])
+        catalog.record("review", mark, [(crop.id, Dropped(crop, Reason.WAITING))])
+        recipe = "b" if mark == "other" else "a"
+        catalog.end_run(catalog.begin_run(recipe), "completed", [{"stage": "review", "fingerprint": mark}])
+
+    waiting = {crop.sha256 for crop in catalog.crops("review", Reason.WAITING)}
+
+    assert waiting == {crops["new"].sha256, crops["other"].sha256}
 
 
 def test_everything_is_there_after_reopening(catalog_url: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import faulty
 import pytest
+import urllib3
 from faulty import cut, cut_range, endless, ranged, reply, reset, stall
 
 from pipeline.errors import BoardError, StoreError, UsageError
@@ -528,3 +529,26 @@ def _closed_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def test_a_rule_over_headers_is_asked_before_the_body(server: faulty.Server, target: Path) -> None:
+    """What it gives is the answer; it sees each line of a header by itself, and no answer but the file's."""
+    seen: list[list[str]] = []
+
+    def rule(headers: urllib3.HTTPHeaderDict) -> Refused | None:
+        seen.append(headers.getlist("X-Robots-Tag"))
+        return Refused(Reason.NOT_FOR_AI) if seen[-1] else None
+
+    moved = server.on("/moved", reply(302, X_Robots_Tag="noai", Location="/file"))
+    server.on("/file", reply(500, X_Robots_Tag="noai"), reply(200, b"file"))
+
+    assert get(client(), moved, target, objects=rule) == Fetched(
+        hashlib.md5(b"file", usedforsecurity=False).hexdigest(), 4
+    )
+    assert get(client(), server.on("/no", reply(200, b"", X_Robots_Tag="noai")), target, objects=rule) == Refused(
+        Reason.NOT_FOR_AI
+    )
+    assert (
+        get(client(), server.on("/gone", reply(404, X_Robots_Tag="noai")), target, objects=rule).reason is Reason.GONE
+    )
+    assert seen == [[], ["noai"]]

@@ -64,6 +64,8 @@ def test_sources_of_ones_own_start_from_the_default() -> None:
         ("split.train=0.5", "the shares add up to 0.6, not to 1"),
         ("crop.size=100", "the stylegan format needs a power of two"),
         ("sources.1.kind=folder", "sources.1.path: Field required"),
+        ("sources.1.kind=video", "sources.1.path: Field required"),
+        ("sources.1.kind=urls", "sources.1.path: Field required"),
         ("sources.7.kind=folder", "7 is no number from 0 to 1"),
         ('filter.ratings=["x"]', "Input should be 'g', 's', 'q' or 'e'"),
         ("name=../../etc", "name: String should match pattern"),
@@ -103,3 +105,23 @@ def test_two_sources_need_two_names(tmp_path: Path) -> None:
     """Their posts' ids would clash."""
     with pytest.raises(RecipeError, match="two sources are named sandbox"):
         load("sandbox", ["sources.1.kind=danbooru", "sources.1.board=sandbox"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right"), [("video", "evry_s", "every_s"), ("urls", "obey_noia", "obey_noai")]
+)
+def test_films_and_lists_have_fields_of_their_own(kind: str, wrong: str, right: str) -> None:
+    """They load with a path alone, print what loads again, and a typing mistake names the nearest of their fields."""
+    recipe = load(None, [f"sources.0.kind={kind}", "sources.0.path=here"])
+
+    assert source_name(recipe.sources[0]) == kind
+    assert parse(tomllib.loads(documented(recipe)), "it") == recipe == parse(tomllib.loads(recipe.to_toml()), "it")
+    with pytest.raises(RecipeError, match=f"sources.0.{wrong}: unknown; did you mean {right}"):
+        load(None, [f"sources.0.kind={kind}", "sources.0.path=here", f"sources.0.{wrong}=1"])
+
+
+def test_addresses_are_not_declared_general_by_default() -> None:
+    """Nobody has looked at them; one's own films and pictures are one's own."""
+    lists, films = (load(None, [f"sources.0.kind={kind}", "sources.0.path=here"]) for kind in ("urls", "video"))
+
+    assert (lists.sources[0].rating, films.sources[0].rating) == (None, "g")  # type: ignore[union-attr]

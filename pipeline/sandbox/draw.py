@@ -454,6 +454,28 @@ def draw_group(seed: Sequence[int], *, face: tuple[int, int] = (90, 260)) -> Dra
     return _finish(canvas, [face_truth(who, pose) for seated in seats for who, pose in seated], rng)
 
 
+def draw_shot(seed: Sequence[int], size: Size, *, mouth: str | None = None) -> Drawing:
+    """Draw one or two characters of the cast as a film shows them, filling a picture of a given size.
+
+    Args:
+        seed: Whole numbers; the same ones give the same pixels.
+        size: Width and height, in pixels.
+        mouth: In place of the one that chance gives; the rest of the picture stays, as when somebody talks.
+    """
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 3))
+    people = [CAST[int(i)] for i in rng.choice(len(CAST), size=count, replace=False)]
+    side = min(size[1] * _between(rng, 0.4, 0.52), size[0] / count * 0.6)
+    canvas = _scene(rng, size)
+    seats: list[tuple[Character, Pose]] = []
+    for index, who in enumerate(people):
+        x = size[0] * (index + 0.5) / count + _between(rng, -0.08, 0.08) * size[0] / count
+        pose = pose_at(rng, x, size[1] * _between(rng, 0.42, 0.5), side, tilt=15)
+        seats.append((_dressed(who, rng), pose if mouth is None else replace(pose, mouth=mouth)))
+    draw_figures(canvas, seats, rng)
+    return _finish(canvas, [face_truth(who, pose) for who, pose in seats], rng)
+
+
 # --- pictures without a face ------------------------------------------------------------------------------------------
 
 

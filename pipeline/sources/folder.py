@@ -48,7 +48,7 @@ class FolderSource:
         if not root.is_dir():
             raise UsageError(f"{self.path}: is no folder; give the path of source {self.name!r} again")
         root = root.resolve()
-        files = islice(_pictures(root), self.limit)
+        files = islice(files_below(root, PICTURES), self.limit)
         while posts := tuple(self._post(root, file) for file in islice(files, PAGE_SIZE)):
             yield Page(posts, None)
 
@@ -84,13 +84,24 @@ class FolderSource:
         )
 
 
-def _pictures(root: Path) -> Iterator[Path]:
+def files_below(root: Path, endings: frozenset[str]) -> Iterator[Path]:
+    """Give the files under *root* with one of *endings* (lower case, no dot), folder by folder, sorted by name.
+
+    Hidden files and folders are left out, and links that lead out of *root*.
+
+    Args:
+        root: A folder, resolved.
+        endings: Of the names that are wanted.
+
+    Raises:
+        UsageError: A folder cannot be read.
+    """
     # It does not enter linked folders: those inside are met anyway.
     for folder, folders, names in os.walk(root, onerror=_refuse_folder):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in sorted(names):
             file = Path(folder, name)
-            if name.startswith(".") or file.suffix.lower().removeprefix(".") not in PICTURES:
+            if name.startswith(".") or file.suffix.lower().removeprefix(".") not in endings:
                 continue
             if file.is_file() and file.resolve().is_relative_to(root):  # a pipe would never end
                 yield file

@@ -266,7 +266,7 @@ def test_a_hidden_post_has_no_file(board: Board) -> None:
         ({"file_ext": "jpg"}, False),
     ],
 )
-def test_knows_what_moves(board: Board, row: Row, animated: bool) -> None:  # noqa: FBT001  a table of cases
+def test_knows_what_moves(board: Board, row: Row, animated: bool) -> None:
     """A video by its extension, an animation by its duration."""
     assert only_post(board, **row).animated is animated
 

@@ -1,0 +1,167 @@
+"""Measures the detection stage against the usual scripts, and whole builds against what was drawn."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+
+from bench import tables
+from bench.builds import Built, build_sandbox
+from bench.missed import fates
+from bench.report import Table, machine, markdown, show
+from bench.ways import Lap, all_ways, enlarge, race, sample
+from pipeline.detectors import lbpcascade
+from pipeline.errors import DetectorError, KaosetError
+from pipeline.recipe import Recipe, load
+from pipeline.sandbox import posts as boards
+from pipeline.sandbox.posts import DEFAULT_POSTS, Sandbox
+from pipeline.store import Store
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results.md"
+SHARED = ROOT.parent / "shared" / "cascades"
+WIDE = 130  # columns
+OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 600
+
+ABOUT = """\
+Measure, as ratios in one run: the detection stage against the usual scripts on the same pictures of the sandbox, and
+whole builds of the sandbox against what was drawn."""
+MORE = """\
+Examples:
+  python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
+  python -m bench --only detect --posts 120  a quick look at the detection stage
+  python -m bench --only build --posts 120   a quick look at whole builds
+
+With --only, or fewer posts than 600, nothing is written unless --out names a file."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the bench; 0, 1 when the world does not let it, 2 for wrong use."""
+    order = _parser().parse_args(words)
+    whole = order.only is None and order.posts == DEFAULT_POSTS
+    out = order.out or (RESULTS if whole else None)
+    try:
+        about, shown = run(order.only, order.posts)
+    except KaosetError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("bench: stopped; nothing is written", file=sys.stderr)
+        return 130
+    # Where nobody watches, the tables are as wide as they need to be.
+    show(shown, Console(width=None if sys.stdout.isatty() else WIDE))
+    print("\n".join(about))
+    if out is not None:
+        out.write_text(markdown(shown, about), encoding="utf-8")
+        print(f"written: {out.name}")
+    return 0
+
+
+def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
+    """Measure; give what to know of the machine and the run, and the tables."""
+    began, about, shown = time.monotonic(), machine(), list[Table]()
+    cascade = find_cascade()
+    recipes = [load("sandbox"), *([load("sandbox-both")] if cascade else [])]
+    if not cascade:
+        about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
+    with Progress() as progress, tempfile.TemporaryDirectory(prefix="kaoset-bench-") as folder:
+        sandbox = boards.build(Path(folder), posts=size, progress=lambda *now: progress("draw", *now))
+        laps: list[Lap] = []
+        builds: list[Built] = []
+        if only != "build":
+            for title, more in detect(sandbox, recipes, progress, cascade=cascade):
+                laps = laps or more
+                shown.append(tables.ways(title, more))
+        if only != "detect":
+            builds = [build_sandbox(recipe, sandbox, progress) for recipe in recipes]
+            shown += [tables.floors(builds), tables.stages(builds), tables.ends(builds, laps)]
+    judged = {built.recipe.name: (built.judged.looks, built.judged.rule) for built in builds}
+    judged = judged or {lap.name: (lap.looks, lap.rule) for lap in laps if lap.rule}
+    told = {name: list(fates(looks, rule)) for name, (looks, rule) in judged.items()}
+    shown += [tables.faces_missed(told), tables.boxes_wrong(judged)]
+    about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
+    return about, shown
+
+
+def detect(
+    sandbox: Sandbox, recipes: Sequence[Recipe], progress: Progress, *, cascade: bool
+) -> list[tuple[str, list[Lap]]]:
+    """Race all ways on a sample of the sandbox's pictures, as they are and enlarged."""
+    with tempfile.TemporaryDirectory(prefix="kaoset-bench-") as folder, ExitStack() as stack:
+        store = Store(Path(folder))
+        pictures = sample(sandbox, max(1, len(sandbox.posts) // OF_THE_POSTS), store)
+        larger = list(enlarge(pictures, store))
+        ways = all_ways(stack, recipes, store, cascade=cascade)
+        return [
+            (title, race(ways, some, title, progress))
+            for title, some in (
+                ("The detection stage, pictures of the sandbox", pictures),
+                ("The detection stage, the same pictures enlarged to 2 to 4 megapixels", larger),
+            )
+        ]
+
+
+def find_cascade() -> bool:
+    """Say whether the cascade is to be had, from where `flow` finds it or from `../shared/cascades`."""
+    try:
+        lbpcascade.find()
+    except DetectorError:
+        if "KAOSET_CASCADES" in os.environ or not SHARED.exists():
+            return False
+        os.environ["KAOSET_CASCADES"] = str(SHARED)  # for the processes that are started, too
+        return find_cascade()
+    return True
+
+
+class Progress:
+    """One line on a terminal that says how far the bench is; elsewhere a line for each part of it."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._status = self._console.status("bench")
+        self._at = ""
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Tell of *done* out of *total*; of seconds when there is no total."""
+        self._status.update(f"{what}: {done}/{total}" if total else f"{what}: {done} s")
+        if what != self._at and not self._console.is_terminal:
+            self._console.print(what, highlight=False, markup=False)
+        self._at = what
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", choices=("detect", "build"), help="measure this half alone")
+    parser.add_argument(
+        "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown there")
+    return parser
+
+
+def _count(word: str) -> int:
+    if not word.isdigit() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word}: a whole number from 1")
+    return int(word)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,171 @@
+"""What the tables of the bench say, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import missed
+from bench.builds import WORKERS, Built
+from bench.missed import Count, Fate
+from bench.report import Table
+from bench.truth import Look, Rule, Score
+from bench.ways import Lap
+
+# What is promised of the sandbox with the built-in recipes.
+RECALL, PRECISION, COPIES, PEAK_BYTES = 0.93, 0.97, 0.90, 1.5e9
+WEAKEST = 3  # characters that are named
+ENOUGH = 10  # faces of a character, below which a share says nothing
+
+
+def ways(title: str, laps: Sequence[Lap]) -> Table:
+    """Compare the ways: speed, ratio to each usual script, and what they find."""
+    usual = [lap for lap in laps if lap.rule is None]
+    columns = ["way", "pictures/s", *(f"× {lap.name}" for lap in usual), "precision", "recall", "F1"]
+    rows = []
+    for lap in laps:
+        ratios = [f"{lap.per_second / other.per_second:.1f}" for other in usual]
+        rows.append([lap.name, f"{lap.per_second:.2f}", *ratios, *_quality(lap.score(lap.rule))])
+        if lap.rule:
+            rows.append(["  and what waits for a person", "", *([""] * len(usual)), *_quality(lap.score(None))])
+    pictures = laps[0].pictures
+    faces = sum(face.box.width >= one.wanted for one in pictures for face in one.post.truth.faces)
+    pixels = sum(one.image.width * one.image.height for one in pictures) / len(pictures) / 1e6
+    note = (
+        f"{len(pictures)} pictures of {pixels:.1f} megapixels on average, with {faces} faces; one process with one "
+        "thread each, from the file to the boxes. The scripts look at the full size. Of kaoset: what it accepts "
+        "without a person, then all that it finds."
+    )
+    return Table(title, columns, rows, note)
+
+
+def _quality(score: Score) -> list[str]:
+    return [f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One floor, and what was measured."""
+
+    what: str
+    asked: str
+    measured: str
+    holds: bool
+
+
+def promises(built: Built) -> Iterator[Promise]:
+    """Hold a build against what is promised."""
+    judged = built.judged
+    recall, precision = judged.accepted.recall, judged.accepted.precision
+    yield Promise("recall of what is accepted", f"≥ {RECALL}", f"{recall:.3f}", recall >= RECALL)
+    yield Promise("precision of what is accepted", f"≥ {PRECISION}", f"{precision:.3f}", precision >= PRECISION)
+    together, copies = judged.copies
+    grouped = f"{together} of {copies} ({together / max(1, copies):.0%})"
+    yield Promise("near-copies grouped", f"≥ {COPIES:.0%}", grouped, together >= COPIES * copies)
+    strangers = len(judged.wrongly_grouped)
+    yield Promise("different pictures grouped", "0", str(strangers), strangers == 0)
+    right, wrong = judged.reasons, len(judged.wrong_reasons)
+    yield Promise("bad posts dropped for the right reason", "all", f"{right} of {right + wrong}", wrong == 0)
+    once, otherwise = judged.reposts[0], len(judged.reposts[1])
+    yield Promise("files of several posts kept once", "all", f"{once} of {once + otherwise}", otherwise == 0)
+    peak = f"{built.peak_bytes / 1e9:.2f} GB" if built.peak_bytes else "not measured"
+    small = 0 < built.peak_bytes < PEAK_BYTES
+    yield Promise(f"peak memory, {WORKERS} workers", f"< {PEAK_BYTES / 1e9} GB", peak, small)
+
+
+def floors(builds: Sequence[Built]) -> Table:
+    """Hold each build against what is promised."""
+    rows = [
+        [built.recipe.name, one.what, one.asked, one.measured, "yes" if one.holds else "NO"]
+        for built in builds
+        for one in promises(built)
+    ]
+    note = (
+        "Accepted: by the recipe's rule, without a person, over all pictures that are looked at. Bad posts: all that "
+        "are planted to be dropped, but for copies (their own lines) and decoys (below). Memory: resident, added up "
+        "over the whole tree of processes (the command, its workers, the sandbox board) every 0.1 s; pages that they "
+        "share count in each."
+    )
+    return Table(
+        "What is promised, on the whole sandbox", ["recipe", "promise", "asked", "measured", "holds"], rows, note
+    )
+
+
+def stages(builds: Sequence[Built]) -> Table:
+    """Give the seconds of each stage."""
+    columns, rows = ["stage"], [[str(row["stage"])] for row in builds[0].stages]
+    for built in builds:
+        columns += [f"{built.recipe.name}: seen", "kept", "seconds"]
+        for row, stage in zip(rows, built.stages, strict=True):
+            row += [str(stage["seen"]), str(stage["kept"]), f"{stage['seconds']:.1f}"]
+    note = f"{WORKERS} workers, a fresh folder, no Prefect, no training; the board's pictures were drawn before."
+    return Table("From the list to the release", columns, rows, note)
+
+
+def ends(builds: Sequence[Built], laps: Sequence[Lap]) -> Table:
+    """Give the speed of whole builds, and what came out."""
+    rows = [
+        ["images scraped", *(str(built.images) for built in builds)],
+        ["seconds, all stages", *(f"{built.seconds:.1f}" for built in builds)],
+        ["seconds, the whole command", *(f"{built.wall_s:.1f}" for built in builds)],
+        ["images/s per core, end to end", *(f"{built.per_core:.2f}" for built in builds)],
+        *(
+            [f"  × {lap.name}, which only looks", *(f"{built.per_core / lap.per_second:.1f}" for built in builds)]
+            for lap in laps
+            if lap.rule is None
+        ),
+        ["faces in the release", *(str(built.stages[-1]["kept"]) for built in builds)],
+        ["  of them no drawn face", *(str(built.judged.released.wrong) for built in builds)],
+        ["drawn faces that are not in it", *(str(built.judged.released.missed) for built in builds)],
+        ["decoys kept out of what is accepted", *("{} of {}".format(*built.judged.decoys) for built in builds)],
+    ]
+    note = (
+        "Drawn faces that are not in it: of pictures that are to be kept, large enough for a crop; one of several "
+        "copies is enough."
+    )
+    return Table("A whole build", ["", *(built.recipe.name for built in builds)], rows, note)
+
+
+def faces_missed(told: Mapping[str, Sequence[Fate]]) -> Table:
+    """Give the shares of faces accepted, and found at all, by what they are like."""
+    groups = {name: missed.count(fates) for name, fates in told.items()}
+    people = {name: missed.by_character(fates) for name, fates in told.items()}
+    rows = []
+    for group, counted in next(iter(groups.values())).items():
+        if counted.faces:
+            rows.append([group, str(counted.faces), *_shares([one[group] for one in groups.values()])])
+    for who in _weakest(people.values()):
+        rows.append([f"weakest: {who}", str(next(iter(people.values()))[who].faces)])
+        rows[-1] += _shares([one[who] for one in people.values()])
+    columns = ["drawn faces", "count", *(column for name in told for column in (f"{name}: accepted", "found"))]
+    note = (
+        "Shares of all drawn faces of that kind. Accepted: without a person. Found: what waits for a person counts too."
+    )
+    return Table("What is missed", columns, rows, note)
+
+
+def _weakest(people: Collection[Mapping[str, Count]]) -> list[str]:
+    """Name the characters that are accepted least often, over all recipes together."""
+    lost = {
+        who: sum(1 - one[who].sure / one[who].faces for one in people)
+        for who, counted in next(iter(people)).items()
+        if counted.faces >= ENOUGH
+    }
+    return [who for who in sorted(lost, key=lambda who: (-lost[who], who)) if lost[who]][:WEAKEST]
+
+
+def _shares(counts: Sequence[Count]) -> list[str]:
+    return [f"{share:.3f}" for one in counts for share in (one.sure / one.faces, one.found / one.faces)]
+
+
+def boxes_wrong(judged: Mapping[str, tuple[Sequence[Look], Rule | None]]) -> Table:
+    """Count the boxes without a face, by what was drawn there."""
+    sure = {name: missed.wrong(looks, rule) for name, (looks, rule) in judged.items()}
+    found = {name: missed.wrong(looks, None) for name, (looks, _) in judged.items()}
+    rows = [
+        [kind, *(str(counts[kind]) for name in judged for counts in (sure[name], found[name]))]
+        for kind in sorted({kind for one in found.values() for kind in one})
+    ]
+    columns = ["kind of picture", *(column for name in judged for column in (f"{name}: accepted", "found"))]
+    note = "Boxes that hold no drawn face."
+    return Table("What is wrong", columns, rows or [["none", *(["0"] * 2 * len(judged))]], note)
