@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,7 @@ class Source(Protocol):
 from pipeline.sources.danbooru import DanbooruSource  # noqa: E402
 
 # By name. A board that speaks a known dialect is one line; the recipe gives the rest by keyword.
-BOARDS: dict[str, Callable[..., Source]] = {
+BOARDS: dict[str, partial[DanbooruSource]] = {
     "danbooru": partial(DanbooruSource, name="danbooru", address="https://danbooru.donmai.us"),
     "safebooru": partial(DanbooruSource, name="safebooru", address="https://safebooru.donmai.us"),
     "testbooru": partial(DanbooruSource, name="testbooru", address="https://testbooru.donmai.us"),

@@ -9,16 +9,17 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import BoardError, RecipeError
-from pipeline.http import Client, Fetched, Refused
+from pipeline.http import Client, Fetched, Refused, is_loopback
 from pipeline.records import Post, utc
 from pipeline.sources import MOVING, Page
 from pipeline.stage import effect
 
-TOP = 2**31 - 1  # ids are 32-bit: nothing lies above
+TOP = 2**31 - 1  # ids are 32-bit, and a page begins below one: no post has it, and none lies above
 PAGE_SIZE = 200  # the board gives no more at once
+RECENT = 20  # of the highest ids are remembered one by one, so that a false one among them hides nothing below it
 ONLY = (
     "id,created_at,md5,file_url,file_ext,file_size,rating,source,tag_string,is_deleted,is_banned,media_asset[duration]"
 )
@@ -63,6 +64,10 @@ class DanbooruSource:
             )
         if bool(self.login) != bool(self.api_key):
             raise RecipeError(f"source {self.name!r} has a login or an API key alone; the board wants both or neither")
+        if self.api_key and not _is_private(self.address):
+            raise RecipeError(
+                f"source {self.name!r} would send its API key in the open; give an address that begins with https"
+            )
         if wrong := [one for one in self.ratings if one not in RATINGS]:
             raise RecipeError(f"rating {wrong[0]!r} of source {self.name!r} is unknown; use g, s, q or e")
         for token in _tokens(self.query):
@@ -96,29 +101,36 @@ class DanbooruSource:
     def pages(self, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """List unread ground from the top down; each page's cursor says what is unread after it.
 
-        The cursor is `{"unread": [[high, low], …], "newest": id}`, ids inclusive, falling, apart. A run that was
-        killed during the reading of what is new leaves two gaps: the rest of the new, and the rest of the old.
+        The cursor is `{"unread": [[high, low], …], "newest": id, "recent": [id, …]}`, ids inclusive, falling, apart. A
+        run that was killed during the reading of what is new leaves two gaps: the rest of the new, and the rest of the
+        old. *recent* are the highest ids seen: by them a single false one, far above all others, is found out.
 
         Raises:
             BoardError: The board cannot be reached, refuses, or gives what is no falling list of posts.
             Stopped: The client was stopped.
         """
-        newest, unread = _read_cursor(cursor)
-        if not unread or unread[0][0] < TOP:
-            unread.insert(0, (TOP, newest + 1))
+        unread, recent = _read_cursor(cursor)
+        known = frozenset(recent)
+        unread.insert(0, (TOP, max(recent, default=0) + 1))
         left = TOP if self.limit is None else self.limit
         while unread and left > 0:
             high, low = unread.pop(0)
-            if high < low:
-                continue
-            rows = self._rows(high, min(PAGE_SIZE, left))
-            posts = tuple(self._post(row) for row in rows if row["id"] >= low)
+            rows = self._rows(high, min(PAGE_SIZE, left + (len(known) if high == TOP else 0)))
+            if high == TOP:
+                low = _unlisted_from([row["id"] for row in rows], low, unread, recent)
+                unread = [(min(top, low - 1), bottom) for top, bottom in unread]
+            new = [row for row in rows if row["id"] >= low and row["id"] not in known]
+            if len(new) > left:
+                new = new[:left]
+                rows = new
+            posts = tuple(map(self._post, new))
             left -= len(posts)
             if rows:
-                newest = max(newest, rows[0]["id"])
+                recent = sorted({*recent, *(row["id"] for row in new)}, reverse=True)[:RECENT]
                 unread.insert(0, (rows[-1]["id"] - 1, low))
             unread = [(high, low) for high, low in unread if high >= low]
-            yield Page(posts, {"unread": [list(gap) for gap in unread], "newest": newest})
+            newest = max(recent, default=0)
+            yield Page(posts, {"unread": [list(gap) for gap in unread], "newest": newest, "recent": recent})
 
     def fetch(self, post: Post, target: Path, max_bytes: int) -> Fetched | Refused:
         """Bring the original file; its md5 is checked."""
@@ -132,7 +144,7 @@ class DanbooruSource:
         rows = self._ask(high, count) or self._ask(high, count)
         if not rows:
             return []
-        with_id = [row for row in rows if isinstance(row.get("id"), int)]
+        with_id = [row for row in rows if type(row.get("id")) is int and 0 < row["id"] < TOP]
         ids = [row["id"] for row in with_id]
         if not ids:
             raise BoardError(f"{self.address}: gives posts without ids; it does not speak Danbooru's dialect")
@@ -175,7 +187,10 @@ class DanbooruSource:
         """Give the file's absolute address, with the site in place of the address: a port is not for ever."""
         if not url:
             return None
-        absolute = urljoin(f"{self.address.rstrip('/')}/", url)
+        try:
+            absolute = urljoin(f"{self.address.rstrip('/')}/", url)
+        except ValueError:  # http://[bad/1.jpg
+            return None
         return re.sub(rf"^{re.escape(self.address.rstrip('/'))}(?=/)", lambda _: self.home, absolute)
 
 
@@ -201,15 +216,39 @@ def _date_tag(since: date | None, until: date | None) -> str:
     return f"date:{first}..{last}"
 
 
-def _read_cursor(cursor: dict[str, Any] | None) -> tuple[int, list[tuple[int, int]]]:
+def _read_cursor(cursor: dict[str, Any] | None) -> tuple[list[tuple[int, int]], list[int]]:
+    """Give the unread gaps and the recent ids; an older cursor knew the newest id alone."""
     if cursor is None:
-        return 0, []
-    return int(cursor["newest"]), [(int(high), int(low)) for high, low in cursor["unread"]]
+        return [], []
+    recent = cursor.get("recent", [cursor["newest"]] if cursor["newest"] else [])
+    return [(int(high), int(low)) for high, low in cursor["unread"]], [int(one) for one in recent]
+
+
+def _unlisted_from(ids: list[int], low: int, unread: list[tuple[int, int]], recent: list[int]) -> int:
+    """Say how far down the top must be read: to *low*, unless the board's newest *ids* show posts that were passed by.
+
+    Such a post lies below the newest known id, is not among the *recent* ones, and in no gap that is still to be read:
+    the newest known id was a false one, or the post matches the query only now. Below the next known id nothing is new.
+    """
+    floor = recent[-1] if len(recent) == RECENT else 0  # fewer than that are all that were ever seen
+    for one in ids:
+        if one < floor or one >= low:
+            continue
+        if one not in recent and not any(bottom <= one <= top for top, bottom in unread):
+            return max((other for other in recent if other < one), default=0) + 1
+    return low
+
+
+def _is_private(address: str) -> bool:
+    """Say whether what is sent to *address* is read by nobody on the way."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
 def _text(row: dict[str, Any], name: str) -> str:
+    """Give a text that every file and every catalog can hold: without NUL, and without halves of characters."""
     value = row.get(name)
-    return value if isinstance(value, str) else ""
+    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else ""
 
 
 def _md5(text: str) -> str | None:
