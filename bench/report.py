@@ -23,6 +23,7 @@ class Table:
     columns: Sequence[str]  # the first says what the row is about
     rows: Sequence[Sequence[str]]
     note: str = ""
+    words: int = 1  # columns, from the left, that hold words; the others hold numbers
 
 
 def show(tables: Iterable[Table], console: Console) -> None:
@@ -30,7 +31,7 @@ def show(tables: Iterable[Table], console: Console) -> None:
     for table in tables:
         shown = RichTable(title=table.title, title_justify="left", title_style="bold")
         for index, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if index else "left")
+            shown.add_column(column, justify="left" if index < table.words else "right")
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)
@@ -44,14 +45,14 @@ def markdown(tables: Iterable[Table], about: Iterable[str]) -> str:
     lines = ["# What was measured", "", "Written by `make bench`; [README.md](README.md) says how to read it.", ""]
     lines += [f"- {line}" for line in about]
     for table in tables:
-        lines += ["", f"## {table.title}", "", _line(table.columns), _line(_rules(len(table.columns)))]
+        lines += ["", f"## {table.title}", "", _line(table.columns), _line(_rules(table))]
         lines += [_line(row) for row in table.rows]
         lines += ["", table.note] if table.note else []
     return "\n".join(lines) + "\n"
 
 
-def _rules(columns: int) -> Iterator[str]:
-    return ("--:" if index else "---" for index in range(columns))
+def _rules(table: Table) -> Iterator[str]:
+    return ("---" if index < table.words else "--:" for index in range(len(table.columns)))
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -50,7 +50,13 @@ class Promise:
     what: str
     asked: str
     measured: str
-    holds: bool
+    holds: bool | None  # None: a small board, and there was nothing to judge by
+
+
+def _share(what: str, asked: str, right: int, total: int, least: float = 1.0) -> Promise:
+    """Ask for a share of what was planted; of nothing there is none."""
+    measured = f"{right} of {total}" + (f" ({right / total:.0%})" if total and least < 1 else "")
+    return Promise(what, asked, measured, right >= least * total if total else None)
 
 
 def promises(built: Built) -> Iterator[Promise]:
@@ -59,24 +65,24 @@ def promises(built: Built) -> Iterator[Promise]:
     recall, precision = judged.accepted.recall, judged.accepted.precision
     yield Promise("recall of what is accepted", f"≥ {RECALL}", f"{recall:.3f}", recall >= RECALL)
     yield Promise("precision of what is accepted", f"≥ {PRECISION}", f"{precision:.3f}", precision >= PRECISION)
-    together, copies = judged.copies
-    grouped = f"{together} of {copies} ({together / max(1, copies):.0%})"
-    yield Promise("near-copies grouped", f"≥ {COPIES:.0%}", grouped, together >= COPIES * copies)
+    yield _share("near-copies grouped", f"≥ {COPIES:.0%}", *judged.copies, COPIES)
     strangers = len(judged.wrongly_grouped)
     yield Promise("different pictures grouped", "0", str(strangers), strangers == 0)
-    right, wrong = judged.reasons, len(judged.wrong_reasons)
-    yield Promise("bad posts dropped for the right reason", "all", f"{right} of {right + wrong}", wrong == 0)
-    once, otherwise = judged.reposts[0], len(judged.reposts[1])
-    yield Promise("files of several posts kept once", "all", f"{once} of {once + otherwise}", otherwise == 0)
+    dropped, once = judged.reasons, judged.reposts[0]
+    yield _share("bad posts dropped for the right reason", "all", dropped, dropped + len(judged.wrong_reasons))
+    yield _share("files of several posts kept once", "all", once, once + len(judged.reposts[1]))
     peak = f"{built.peak_bytes / 1e9:.2f} GB" if built.peak_bytes else "not measured"
-    small = 0 < built.peak_bytes < PEAK_BYTES
+    small = built.peak_bytes < PEAK_BYTES if built.peak_bytes else None
     yield Promise(f"peak memory, {WORKERS} workers", f"< {PEAK_BYTES / 1e9} GB", peak, small)
+
+
+_HOLDS = {True: "yes", False: "NO", None: "–"}
 
 
 def floors(builds: Sequence[Built]) -> Table:
     """Hold each build against what is promised."""
     rows = [
-        [built.recipe.name, one.what, one.asked, one.measured, "yes" if one.holds else "NO"]
+        [built.recipe.name, one.what, one.asked, one.measured, _HOLDS[one.holds]]
         for built in builds
         for one in promises(built)
     ]
@@ -86,9 +92,8 @@ def floors(builds: Sequence[Built]) -> Table:
         "over the whole tree of processes (the command, its workers, the sandbox board) every 0.1 s; pages that they "
         "share count in each."
     )
-    return Table(
-        "What is promised, on the whole sandbox", ["recipe", "promise", "asked", "measured", "holds"], rows, note
-    )
+    columns = ["recipe", "promise", "asked", "measured", "holds"]
+    return Table("What is promised, on the whole sandbox", columns, rows, note, words=5)
 
 
 def stages(builds: Sequence[Built]) -> Table:

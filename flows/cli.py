@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.tree import Tree
 
-from flows.show import Display, console, display, summary
+from flows.show import Display, console, display, harmless, summary
 from pipeline import __version__
 from pipeline.errors import UsageError, WorldError
 from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
@@ -259,14 +259,14 @@ def explain(
 
     def grow(tree: Tree, way: Way) -> None:
         for fact in way.facts:
-            tree.add(fact)
+            tree.add(harmless(fact))
         for part in way.parts:
-            grow(tree.add(part.title), part)
+            grow(tree.add(harmless(part.title)), part)
 
     with _opened(data, catalog) as (known, _):
         ways = tell(known, name)
     for way in ways:
-        tree = Tree(way.title)
+        tree = Tree(harmless(way.title))
         grow(tree, way)
         console().print(tree, markup=False, highlight=False, soft_wrap=True)
 
@@ -427,6 +427,10 @@ def _refuse_empty(data: Path, catalog: str) -> None:
 
 
 def _only_crop(known: Any, prefix: str) -> str:
+    from pipeline.explain import SHORTEST
+
+    if len(prefix) < SHORTEST:
+        raise UsageError(f"{prefix!r}: too short; give at least {SHORTEST} digits, `flow review list` shows them")
     found = {record.sha256 for _, record in known.find(prefix) if isinstance(record, FaceCrop)}
     crops = {sha256 for sha256 in found if sha256.startswith(prefix)}
     if len(crops) != 1:

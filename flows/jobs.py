@@ -71,9 +71,18 @@ def settings_from_environment(data: Path, limit: int | None = None) -> Settings:
         workers=_count("KAOSET_WORKERS", 0),
         sandbox_url=told("KAOSET_SANDBOX_URL", ""),
         sandbox_posts=_count("KAOSET_SANDBOX_POSTS", 600),
-        login=told("KAOSET_LOGIN", ""),
-        api_key=told("KAOSET_API_KEY", ""),
+        keys=_keys(),
     )
+
+
+def _keys() -> dict[str, tuple[str, str]]:
+    """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>."""
+    logins = {name.removeprefix("KAOSET_LOGIN_"): value for name, value in os.environ.items() if value}
+    return {
+        host: (login, os.environ.get(f"KAOSET_API_KEY_{host}", ""))
+        for host, login in logins.items()
+        if f"KAOSET_LOGIN_{host}" in os.environ
+    }
 
 
 def _count(name: str, default: int) -> int:
@@ -176,7 +185,10 @@ def schedule_of(every: str | None, cron: str | None) -> dict[str, Any]:
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if not match or not int(match[1]):
         raise UsageError(f"--every {text}: not a time; write 30m, 6h or 1d")
-    return {"interval": timedelta(**{UNITS[match[2]]: int(match[1])})}
+    try:
+        return {"interval": timedelta(**{UNITS[match[2]]: int(match[1])})}
+    except OverflowError as error:
+        raise UsageError(f"--every {text}: too long; write 30m, 6h or 1d") from error
 
 
 @contextmanager

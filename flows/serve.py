@@ -17,6 +17,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.orchestrate import RELEASE_PUBLISHED, build_dataset, sweep, train_gan
+from pipeline.errors import UsageError
 
 HEARTBEAT_S = 30
 
@@ -26,7 +27,16 @@ def serve_flows(name: str, recipe: str | None, data: Path, overrides: Sequence[s
     sweep(data)
     _watch_for_zombies()
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT_S}):
-        serve(*deployments(name, recipe, data, overrides, schedule))
+        serve(*_checked(name, recipe, data, overrides, schedule))
+
+
+def _checked(
+    name: str, recipe: str | None, data: Path, overrides: Sequence[str], schedule: dict[str, Any]
+) -> tuple[RunnerDeployment, RunnerDeployment]:
+    try:
+        return deployments(name, recipe, data, overrides, schedule)
+    except ValueError as error:
+        raise UsageError(f"--cron {schedule.get('cron')}: no cron line; write such as '0 4 * * *'") from error
 
 
 def deployments(

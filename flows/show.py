@@ -95,7 +95,12 @@ def display() -> Iterator[Display]:
 
 def console() -> Console:
     """Give the console for results; a log gets lines that are wide enough to keep a table whole."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
+    return Console(markup=False) if sys.stdout.isatty() else Console(width=140, markup=False)
+
+
+def harmless(text: str) -> str:
+    """Take out what would steer a terminal: control characters, and marks that turn the direction of reading."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def summary(reports: Iterable[StageReport]) -> Table:

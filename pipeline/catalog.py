@@ -148,7 +148,7 @@ class Catalog:
             written = connection.scalar(sa.select(_about.c.value).where(_about.c.key == "schema"))
             if written is None:
                 connection.execute(sa.insert(_about).values(key="schema", value=str(SCHEMA)))
-            elif int(written) > SCHEMA:
+            elif not written.isdecimal() or int(written) > SCHEMA:
                 raise CatalogError(f"{self._shown}: written by a newer kaoset (schema {written}); update kaoset")
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class Catalog:
         """Return where the listing of that name was left, None if it was never begun."""
         with self._transaction() as connection:
             text = connection.scalar(sa.select(_cursors.c.cursor).where(_cursors.c.listing == listing))
-        return None if text is None else json.loads(text)
+        return None if text is None else _load(text)
 
     def add_page(self, listing: str, posts: Sequence[Post], cursor: dict[str, Any] | None) -> None:
         """Remember *posts* and where to go on, both or neither; a post seen again takes its newest form."""
@@ -189,7 +189,7 @@ class Catalog:
         query = sa.select(_posts.c.body).join(_listings, _listings.c.post_id == _posts.c.id)
         with self._transaction() as connection:
             bodies = connection.scalars(query.where(_listings.c.listing == listing)).all()
-        posts = [Post.from_json(json.loads(body)) for body in bodies]
+        posts = [Post.from_json(_load(body)) for body in bodies]
         posts.sort(key=lambda post: (post.posted_at or datetime.min.replace(tzinfo=UTC), post.id), reverse=True)
         return sorted(posts[:limit], key=lambda post: post.id)
 
@@ -197,7 +197,7 @@ class Catalog:
         """Return one post, whatever listing it came by."""
         with self._transaction() as connection:
             body = connection.scalar(sa.select(_posts.c.body).where(_posts.c.id == post_id))
-        return None if body is None else Post.from_json(json.loads(body))
+        return None if body is None else Post.from_json(_load(body))
 
     # --- outcomes -----------------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class Catalog:
                     _outputs.c.stage == stage, _outputs.c.fingerprint == fingerprint, _outputs.c.item.in_(some)
                 )
                 for item, kind, body in connection.execute(query.order_by(_outputs.c.item, _outputs.c.position)):
-                    found.setdefault(item, []).append(_KINDS[kind].from_json(json.loads(body)))
+                    found.setdefault(item, []).append(_KINDS[kind].from_json(_load(body)))
         return {item: tuple(records) for item, records in found.items()}
 
     def history(self, item: str) -> list[Remembered]:
@@ -302,7 +302,7 @@ class Catalog:
         query = sa.select(_outputs.c.item, _outputs.c.kind, _outputs.c.body).where(matches)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        found = {(item, body): _KINDS[kind].from_json(json.loads(body)) for item, kind, body in rows}
+        found = {(item, body): _KINDS[kind].from_json(_load(body)) for item, kind, body in rows}
         return [(item, record) for (item, _), record in sorted(found.items(), key=lambda pair: pair[0])]
 
     def crops(self, stage: str, reason: Reason) -> list[FaceCrop]:
@@ -312,7 +312,7 @@ class Catalog:
         query = sa.select(_outputs.c.body).join(_outcomes, said).where(_outputs.c.kind == FaceCrop.__name__)
         with self._transaction() as connection:
             bodies = connection.scalars(query.where(_outcomes.c.fingerprint.in_(marks))).all()
-        found = {crop.sha256: crop for crop in (FaceCrop.from_json(json.loads(body)) for body in bodies)}
+        found = {crop.sha256: crop for crop in (FaceCrop.from_json(_load(body)) for body in bodies)}
         return sorted(found.values(), key=lambda crop: (crop.detection.score, crop.sha256))
 
     def _last_fingerprints(self, stage: str) -> set[str]:
@@ -338,7 +338,7 @@ class Catalog:
             bodies = connection.scalars(sa.select(_decisions.c.body).order_by(_decisions.c.seq)).all()
         standing: dict[str, list[ReviewDecision]] = {}
         for body in bodies:
-            decision = ReviewDecision.from_json(json.loads(body))
+            decision = ReviewDecision.from_json(_load(body))
             stack = standing.setdefault(decision.crop_sha256, [])
             if decision.verdict is not None:
                 stack.append(decision)
@@ -375,7 +375,7 @@ class Catalog:
         """Return the last runs, newest first; None: all."""
         with self._transaction() as connection:
             rows = connection.execute(sa.select(_runs).order_by(_runs.c.seq.desc()).limit(last)).mappings().all()
-        return [{**row, "reports": json.loads(row["reports"])} for row in rows]
+        return [{**row, "reports": _load(row["reports"])} for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table."""
@@ -434,6 +434,13 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
+def _load(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CatalogError(f"a row of the catalog is damaged ({error}); restore a copy of it") from error
+
+
 def _dump(record: Record) -> str:
     return json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":"))
 
@@ -454,6 +461,7 @@ def _advice(text: str) -> str:
         "readonly": "the folder cannot be written: choose another --data",
         "is full": "the disk is full: free some space",
         "disk I/O": "the disk is full or broken: free some space, or choose another --data",
+        "malformed": "the file is damaged: restore a copy, or move it away and build again",
         "not a database": "it is no SQLite file: move it away or choose another --data",
     }.items():
         if sign in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +34,9 @@ def explain(catalog: Catalog, name: str) -> list[Way]:
     Raises:
         UsageError: Nothing of that name is known.
     """
-    if Path(name).is_file():
-        name = sha256_of(Path(name))
+    with suppress(OSError, ValueError):  # a name that no file can have
+        if Path(name).is_file():
+            name = sha256_of(Path(name))
     post = catalog.post(name)
     if post is not None:
         return [_of_post(catalog, post, "")]

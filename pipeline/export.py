@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline import __version__
 from pipeline.errors import StoreError, UsageError
 from pipeline.labels import ATTRIBUTES, labels_of
-from pipeline.manifest import MANIFEST, SUMS, ManifestRow, files_of, sha256_of, to_csv
+from pipeline.manifest import MANIFEST, SUMS, ManifestRow, faults_of_sums, files_of, sha256_of, to_csv
 from pipeline.pixels import decode, encode_png, resize
 from pipeline.stage import StageReport
 from pipeline.store import Store, write_atomically
@@ -59,7 +59,7 @@ class Contents:
 def publish(contents: Contents, store: Store, releases: Path, progress: Callable[[int, int], None]) -> Release:
     """Write the next release of a recipe aside and move it in place when it is whole.
 
-    If the last release has the same manifest and recipe, it stands and nothing is written.
+    If the last release has the same manifest and recipe, and is whole, it stands and nothing is written.
 
     Raises:
         UsageError: No crop was accepted.
@@ -72,7 +72,7 @@ def publish(contents: Contents, store: Store, releases: Path, progress: Callable
         )
     folder = releases / contents.recipe_name
     manifest = to_csv(contents.rows)
-    numbers = sorted(int(one.name) for one in folder.glob("[0-9]*") if one.is_dir() and one.name.isdigit())
+    numbers = sorted(int(one.name) for one in folder.glob("[0-9]*") if one.is_dir() and one.name.isdecimal())
     if numbers and _same(folder / f"{numbers[-1]:03d}", manifest, contents.recipe_toml):
         path = folder / f"{numbers[-1]:03d}"
         return Release(path=path, crops=len(contents.rows), manifest_sha256=_sha256(manifest), new=False)
@@ -102,13 +102,21 @@ def find_release(releases: Path, name: str | None) -> Path:
     Raises:
         UsageError: There is none of that name.
     """
-    if name and (Path(name) / MANIFEST).is_file():
+    if name and _is_release(Path(name)):
         return Path(name)
-    pattern = "*/[0-9]*" if name is None else (name if "/" in name else f"{name}/[0-9]*")
-    found = [one for one in releases.glob(pattern) if (one / MANIFEST).is_file()]
+    everywhere = [one for one in releases.glob("*/[0-9]*") if one.name.isdecimal() and _is_release(one)]
+    wanted = (name or "").rstrip("/")
+    found = [one for one in everywhere if name is None or wanted in {one.parent.name, f"{one.parent.name}/{one.name}"}]
     if not found:
         raise UsageError(f"{name or releases}: no such release; `flow run build-dataset` makes one")
     return max(found, key=lambda one: (one / MANIFEST).stat().st_mtime_ns if name is None else int(one.name))
+
+
+def _is_release(path: Path) -> bool:
+    try:
+        return (path / MANIFEST).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _write(
@@ -201,7 +209,8 @@ The pictures belong to their artists: share the recipe and the manifest, not the
 
 def _same(last: Path, manifest: bytes, recipe_toml: str) -> bool:
     try:
-        return (last / MANIFEST).read_bytes() == manifest and (last / "recipe.toml").read_text("utf-8") == recipe_toml
+        same = (last / MANIFEST).read_bytes() == manifest and (last / "recipe.toml").read_text("utf-8") == recipe_toml
+        return same and next(faults_of_sums(last), None) is None
     except OSError:
         return False
 

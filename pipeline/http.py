@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,14 +19,19 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urljoin, urlsplit
+from weakref import WeakSet
 from xml.etree import ElementTree as ET
 
 import requests
 import urllib3
 import urllib3.exceptions
 from bs4 import BeautifulSoup
+from bs4.exceptions import ParserRejectedMarkup
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
 from pipeline import __version__
 from pipeline.errors import BoardError, StoreError, UsageError, WorldError
@@ -38,6 +44,7 @@ MAX_REDIRECTS = 5
 MAX_LIST_BYTES = 64 << 20  # 200 full posts of Danbooru are under 2 MiB
 MAX_WORDS_BYTES = 64 << 10  # of an error page, to find its title
 FREE_TRIES = 100  # tries that gained bytes and so did not count; an end to a host that gives one byte a time
+TICK_S = 0.1  # how often it is asked whether a request under way is overdue or stopped
 UNCONNECTED_TRIES = 3  # for a host that has no address or refuses connections: a typing mistake should not cost minutes
 # 421 is Moebooru's "user throttled"; where it has its own meaning (RFC 9110), another try is right too.
 BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.MISDIRECTED_REQUEST}
@@ -47,11 +54,11 @@ SLOW_DOWN = {  # nginx limits with 503
 }
 ADVICE: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "check the login and the API key of this source",
-    HTTPStatus.FORBIDDEN: "check this source's login, name a contact in the recipe's http section, or ask the board",
+    HTTPStatus.FORBIDDEN: "check this source's login, name yourself in scrape.contact, or ask the board",
     HTTPStatus.NOT_FOUND: "check the address of this source",
     HTTPStatus.GONE: "the board does not list this deep; narrow the query",
     HTTPStatus.UNPROCESSABLE_ENTITY: "change the query of this source",
-    HTTPStatus.TOO_MANY_REQUESTS: "wait a while, and raise http.min_gap_s",
+    HTTPStatus.TOO_MANY_REQUESTS: "wait a while, and raise sources.N.min_gap_s",
 }
 
 
@@ -164,6 +171,65 @@ class _Host:
             return self._failure if self.clock() < self._closed_until else ""
 
 
+@dataclass(eq=False)
+class _Wire:
+    """The connections of one thread, so that another can cut them: http.client reads headers without an end."""
+
+    cut: bool = False
+    _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, connection: object) -> None:
+        """Remember a connection that was just made."""
+        if isinstance(connection, socket.socket):
+            with self._lock:
+                self._sockets.add(connection)
+
+    def sever(self) -> None:
+        """Let every read that waits return at once."""
+        self.cut = True
+        with self._lock:
+            for one in self._sockets:
+                with suppress(OSError):  # closed already
+                    # Not one.shutdown: that of TLS forgets its keys, while another thread still reads.
+                    socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+@dataclass(eq=False)
+class _Watch:
+    """Severs the wires whose time is over, from one thread that lives only while there is something to watch."""
+
+    _due: dict[_Wire, Callable[[], bool]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _awake: bool = False
+
+    @contextmanager
+    def over(self, wire: _Wire, due: Callable[[], bool]) -> Iterator[None]:
+        """Sever *wire* as soon as *due* says so; it has `cut` set then."""
+        wire.cut = False
+        with self._lock:
+            self._due[wire] = due
+            if not self._awake:
+                self._awake = True
+                threading.Thread(target=self._run, name="watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._due[wire]
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(TICK_S)
+            with self._lock:
+                if not self._due:
+                    self._awake = False
+                    return
+                for wire, due in self._due.items():
+                    if due():
+                        wire.sever()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Client:
     """Asks hosts politely; meant to be shared between threads: the pace of a host is one for all of them."""
@@ -172,6 +238,7 @@ class Client:
     min_gap_s: float = 1.0  # between two requests to one host; Danbooru asks for about one a second
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 30.0  # between two bytes
+    headers_timeout_s: float = 60.0  # from the sending of a request to the last of the answer's headers
     body_timeout_s: float = 600.0  # for one whole body
     tries: int = 5
     backoff_s: float = 1.0  # the first pause is up to this, each next one up to twice the one before
@@ -185,6 +252,7 @@ class Client:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _local: threading.local = field(default_factory=threading.local, init=False)
     _sessions: list[requests.Session] = field(default_factory=list, init=False)
+    _watch: _Watch = field(default_factory=_Watch, init=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", self.contact):
@@ -302,7 +370,8 @@ class Client:
             host = self._host(url)
             host.take_turn(self.stop)
             self._raise_if_stopped()
-            response = self._send(url, params, headers, auth)
+            with self._watched(self.clock() + self.headers_timeout_s, "does not answer in time"):
+                response = self._send(url, params, headers, auth)
             if not response.is_redirect:
                 return response
             response.close()
@@ -313,17 +382,15 @@ class Client:
         raise _NeverError(f"more than {MAX_REDIRECTS} redirects")
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
-        """Give the body as it comes, decoded; a trickle ends after `body_timeout_s`, a stall after `read_timeout_s`."""
+        """Give the body as it comes, decoded, to the thread that sent the request.
+
+        A trickle ends after `body_timeout_s`, a stall after `read_timeout_s`, both when `stop` is set.
+        """
         deadline = self.clock() + self.body_timeout_s
         while True:
             self._raise_if_stopped()
-            try:
-                # Not iter_content: it waits until its chunk is full, and a trickle would never meet the deadline.
-                chunk = response.raw.read1(CHUNK, decode_content=True)
-            except urllib3.exceptions.ReadTimeoutError as error:
-                raise _TryAgain("stalls") from error
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise _TryAgain("ends before its end") from error
+            with self._watched(deadline, "is too slow"):
+                chunk = self._chunk(response)
             if not chunk:
                 return
             yield chunk
@@ -337,6 +404,31 @@ class Client:
             raise _TryAgain(
                 f"answers {status}", wait_s=_retry_after(response.headers.get("Retry-After")), hold=status in SLOW_DOWN
             )
+
+    @contextmanager
+    def _watched(self, deadline: float, late: str) -> Iterator[None]:
+        """Cut what this thread sends and reads when *deadline* has passed, or `stop` is set."""
+        wire = self._wire()
+        try:
+            with self._watch.over(wire, lambda: self.stop.is_set() or self.clock() > deadline):
+                yield
+        except (_TryAgain, _NeverError):
+            if not wire.cut:
+                raise
+        if wire.cut:  # even where all seems well: a body without a length ends just so
+            self._raise_if_stopped()
+            raise _TooSlow(late)
+
+    @staticmethod
+    def _chunk(response: requests.Response) -> bytes:
+        try:
+            # Not iter_content: it waits until its chunk is full, and a trickle would never meet the deadline.
+            chunk: bytes = response.raw.read1(CHUNK, decode_content=True)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise _TryAgain("stalls") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _TryAgain("ends before its end") from error
+        return chunk
 
     def _send(
         self,
@@ -361,8 +453,10 @@ class Client:
             raise _connection_trouble(error) from error
         except requests.Timeout as error:
             raise _TryAgain("does not answer in time") from error
-        except (requests.RequestException, UnicodeError) as error:
+        except (requests.RequestException, ValueError) as error:  # urllib3 lets those of odd host names through
             raise _NeverError(f"{url!r} is no address that can be asked") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _TryAgain("breaks the connection") from error
 
     def _list(self, url: str, attempt: Callable[[], T], advice: Mapping[int, str]) -> T:
         try:
@@ -460,12 +554,20 @@ class Client:
         with self._lock:
             return self._hosts.setdefault(name, _Host(name, self.min_gap_s, self.clock))
 
+    def _wire(self) -> _Wire:
+        wire: _Wire | None = getattr(self._local, "wire", None)
+        if wire is None:
+            wire = self._local.wire = _Wire()
+        return wire
+
     def _session(self, url: str) -> requests.Session:
-        kind = "near" if _is_loopback(urlsplit(url).hostname or "") else "far"
+        kind = "near" if is_loopback(urlsplit(url).hostname or "") else "far"
         session: requests.Session | None = getattr(self._local, kind, None)
         if session is not None:
             return session
-        session = requests.Session()
+        session = _Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter(self._wire()))
         session.headers["User-Agent"] = self.user_agent
         session.auth = _send_no_login  # or requests would send what it finds in a .netrc
         session.trust_env = kind == "far"  # a proxy cannot reach our own loopback
@@ -721,11 +823,15 @@ def _advice_for(again: _TryAgain) -> str:
 
 def _words(body: bytes) -> str:
     """Find what a board says of an error: a message in JSON, or the title of a page; at most 200 characters."""
+    body = body[:MAX_WORDS_BYTES]  # a tree of a long page takes a hundred times its bytes
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
         page = re.sub(rb"^\s*<\?xml[^>]*>", b"", body)  # or Beautiful Soup warns
-        title = BeautifulSoup(page, "html.parser").title if b"<" in page else None
+        try:
+            title = BeautifulSoup(page, "html.parser").title if b"<" in page else None
+        except ParserRejectedMarkup:  # <![<
+            title = None
         return _one_line(title.get_text() if title else "")
     if not isinstance(said, dict):
         return ""
@@ -778,7 +884,8 @@ def _public(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name: value for name, value in (headers or {}).items() if name.lower() in harmless}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether *host*, without a port, is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -787,3 +894,37 @@ def _is_loopback(host: str) -> bool:
 
 def _send_no_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+class _Session(requests.Session):
+    """A session that looks at no redirect: it would read all of its body first, and trip over an odd address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  as the base class has it
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    """Tells *wire* of every connection that is made."""
+
+    def __init__(self, wire: _Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        """Give the pool of a host, or of a proxy; its connections are ours."""
+        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs))
+        if not issubclass(pool.ConnectionCls, _Told):
+            wire = self._wire
+            pool.ConnectionCls = type("_Connection", (_Told, pool.ConnectionCls), {"wire": wire})
+        return pool
+
+
+class _Told(HTTPConnection):
+    """Mixed into the class of connection that a pool would use, whichever it is."""
+
+    wire: _Wire
+
+    def connect(self) -> None:
+        """Connect, and say so."""
+        super().connect()
+        self.wire.add(self.sock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,6 +154,25 @@ def split_of(family: str, seed: int, shares: Mapping[str, float]) -> str:
 def harmless(text: str) -> str:
     """Keep a spreadsheet from running what the web wrote."""
     return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def faults_of_sums(release: Path) -> Iterator[str]:
+    """Compare every file of a release with SHA256SUMS, and name what is missing, strange or changed."""
+    try:
+        lines = (release / SUMS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        yield f"{SUMS}: missing or not readable"
+        return
+    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    there = {path.relative_to(release).as_posix(): path for path in files_of(release)} if release.is_dir() else {}
+    there.pop(SUMS, None)
+    for name in sorted(stated.keys() - there.keys()):
+        yield f"{name}: missing"
+    for name in sorted(there.keys() - stated.keys()):
+        yield f"{name}: does not belong to the release"
+    for name in sorted(there.keys() & stated.keys()):
+        if sha256_of(there[name]) != stated[name]:
+            yield f"{name}: changed since it was published"
 
 
 def files_of(release: Path) -> list[Path]:

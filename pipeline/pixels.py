@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -75,6 +76,10 @@ _UPRIGHT: dict[int, Image.Transpose] = {  # EXIF 2.32, tag 0x0112
 _ON_ITS_SIDE = frozenset({5, 6, 7, 8})
 
 _SRGB = ImageCms.createProfile("sRGB")
+
+# A progressive JPEG has about ten scans. Each is one more pass over all pixels, and 1500 fit into some hundred kB.
+_MAX_SCANS = 100
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")  # ITU-T T.81, B.1.1.2
 
 _PHASH_SIDE = 256  # pixels; the hash itself looks at 32 x 32, so the coarsest JPEG reduction will do
 
@@ -170,7 +175,9 @@ def scale_to(pixels_HWC: Pixels, side: int) -> Pixels:
     """
     height, width = pixels_HWC.shape[:2]
     longer = max(height, width)
-    return _resized(pixels_HWC, max(1, round(width * side / longer)), max(1, round(height * side / longer)))
+    scaled = max(1, round(width * side / longer)), max(1, round(height * side / longer))
+    # Detectors see no less in a bilinear picture than in a Lanczos one, and it is made in a fifth of the time.
+    return np.array(Image.fromarray(pixels_HWC).resize(scaled, Image.Resampling.BILINEAR))
 
 
 def cut(pixels_HWC: Pixels, window: Box) -> Pixels:
@@ -253,7 +260,25 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise BadImage(Reason.TOO_MANY_PIXELS, f"{width} x {height} is more than {max_pixels} pixels")
     if film:
         raise BadImage(Reason.ANIMATED, "has more than one frame")
+    if image.format in {"JPEG", "MPO"} and _has_too_many_scans(data):
+        raise BadImage(Reason.CORRUPT, f"has more than {_MAX_SCANS} scans")
     return image
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Count the scans of a JPEG up to its end, without decoding one."""
+    if data.count(b"\xff\xda") <= _MAX_SCANS:
+        return False
+    scans, at = 0, 0  # what looks like a scan may be chance in metadata, or in what a telephone puts behind the picture
+    while scans <= _MAX_SCANS and (found := _MARKER.search(data, at)):
+        at = found.end()
+        marker = found[1][0]
+        if marker == 0xD9:  # end of the image
+            return False
+        scans += marker == 0xDA
+        if not (0xD0 <= marker <= 0xD8 or marker == 0x01):  # all others state their length
+            at += int.from_bytes(data[at : at + 2], "big")
+    return scans > _MAX_SCANS
 
 
 def _load(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.Image, bool]:
@@ -319,14 +344,23 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             return image.convert("RGBA")
         case "I;16" | "I;16B" | "I;16L" | "I;16N" | "I":
             # Pillow's own conversion clips at 255, which turns the picture white.
-            samples = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-            return Image.fromarray(((samples * 255 + 32767) // 65535).astype(np.uint8))
+            return Image.fromarray(_from_sixteen_bits(np.asarray(image)))
         case "F":
             shades = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
             full = 1.0 if shades.max() <= 1.0 else 255.0  # TIFF names no range; these two are the custom
             return Image.fromarray(np.clip(shades * (255.0 / full) + 0.5, 0, 255).astype(np.uint8))
         case _:
             return image
+
+
+def _from_sixteen_bits(samples_HW: NDArray[np.integer]) -> Pixels:
+    """Divide by 257, to the nearest; never wider than 16 bits, for such pictures are large."""
+    samples = np.empty(samples_HW.shape, np.uint16)
+    np.clip(samples_HW, 0, 65535, out=samples, casting="unsafe")
+    shades: Pixels = (samples // np.uint16(257)).astype(np.uint8)
+    samples %= np.uint16(257)
+    shades += samples > 128
+    return shades
 
 
 def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:

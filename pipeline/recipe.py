@@ -17,12 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipeline.errors import RecipeError, UsageError
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+NAME_OR_NOTHING = rf"{NAME}|^$"
 Rating = Literal["g", "s", "q", "e"]
 BUILT_IN = files("pipeline") / "recipes"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class BoardSection(_Section):
@@ -32,7 +34,7 @@ class BoardSection(_Section):
     """The dialect that the board speaks."""
     board: str
     """A name from the table of boards in README, `sandbox`, or the address of any host that speaks it (https://…)."""
-    name: str = ""
+    name: str = Field("", pattern=NAME_OR_NOTHING)
     """The first part of the posts' ids; the board's name if empty."""
     query: str = ""
     """Tags as on the board's own search page."""
@@ -77,7 +79,7 @@ class SzurubooruSection(BoardSection):
     board: str
     """Its address (https://…), or `sandbox`."""
     auth: Literal["token", "basic"] = "token"
-    """What KAOSET_API_KEY holds: a `token` of the user KAOSET_LOGIN, or (`basic`) that user's password."""
+    """What KAOSET_API_KEY_<HOST> holds: a `token` of the user KAOSET_LOGIN_<HOST>, or (`basic`) a password."""
 
 
 class FolderSection(_Section):
@@ -86,7 +88,7 @@ class FolderSection(_Section):
     kind: Literal["folder"]
     path: Path
     """Where the pictures lie; relative to the working folder."""
-    name: str = "folder"
+    name: str = Field("folder", pattern=NAME)
     """The first part of the posts' ids."""
     rating: Rating = "g"
     """What you declare your pictures to be."""
@@ -98,7 +100,7 @@ class VideoSection(_Section):
     kind: Literal["video"]
     path: Path
     """Where the film or the films lie; relative to the working folder."""
-    name: str = "video"
+    name: str = Field("video", pattern=NAME)
     """The first part of the posts' ids."""
     rating: Rating = "g"
     """What you declare your films to be."""
@@ -122,7 +124,7 @@ class UrlsSection(_Section):
     kind: Literal["urls"]
     path: Path
     """Where the list lies, or a folder of lists; relative to the working folder."""
-    name: str = "urls"
+    name: str = Field("urls", pattern=NAME)
     """The first part of the posts' ids."""
     url_column: str = "url"
     """The column of addresses, in any case."""
@@ -172,6 +174,12 @@ class FilterSection(_Section):
     """Least standard deviation of grey, 0 to 127."""
     min_chroma: float = Field(0.0, ge=0)
     """Least mean distance from grey in Lab; about 3 drops monochrome pictures."""
+
+    @model_validator(mode="after")
+    def _is_a_window(self) -> Self:
+        if self.since and self.until and self.since >= self.until:
+            raise ValueError(f"since {self.since} is not before until {self.until}")
+        return self
 
 
 class ScrapeSection(_Section):
@@ -224,9 +232,9 @@ class ReviewSection(_Section):
     """What is sure without a person; everything else waits in the queue."""
 
     accept_agreed: float = Field(0.5, ge=0, le=2)
-    """Least score when two detectors agree; above 1 nothing is sure."""
-    accept_alone: float = Field(0.9, ge=0, le=2)
-    """Least score of one detector alone; above 1 nothing is sure."""
+    """Least score that is sure when two detectors agree; above 1 nothing is."""
+    accept_alone: float = Field(1.5, ge=0, le=2)
+    """The same of one detector alone; above 1 nothing is sure, and a person decides."""
 
 
 class SplitSection(_Section):
@@ -405,7 +413,7 @@ def _read(name: str) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -416,7 +424,8 @@ def _set(body: dict[str, Any], key: str, value: Any) -> None:
     for part in path:
         place = _enter(place, part, key)
     if isinstance(place, list):
-        place[_index(place, last, key)] = value
+        index = _index(place, last, key)
+        place[index : index + 1] = [value]
         return
     if last == "kind" and place.get("kind", value) != value:
         place.clear()
@@ -435,7 +444,7 @@ def _enter(place: Any, part: str, key: str) -> Any:
 
 
 def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) > len(place):
+    if not re.fullmatch(r"[0-9]{1,4}", part) or int(part) > len(place):
         raise RecipeError(f"-p {key}: {part} is no number from 0 to {len(place)}")
     return int(part)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO, TypeVar
+from urllib.parse import urlsplit
 
 from pipeline.catalog import Catalog, count_reasons
 from pipeline.crop import CropFaces
@@ -141,6 +143,7 @@ def run_stage(
     by_key = _by_key(stage, items)
     whole = stage.scope is Scope.CORPUS
     known = {} if whole else _final(catalog.judged(stage.name, mark, by_key))
+    known = _without_lost(known, catalog.outputs(stage.name, mark, known), store)
     new = {key: item for key, item in by_key.items() if key not in known}
     journal = _Journal(catalog, stage, mark, whole)
     progress(stage.name, len(known), len(by_key))
@@ -197,6 +200,19 @@ def _final(said: dict[str, Reason | None]) -> dict[str, Reason | None]:
     return {key: reason for key, reason in said.items() if not (reason and reason.transient)}
 
 
+def _without_lost(
+    known: dict[str, Reason | None], made: dict[str, tuple[Record, ...]], store: Store
+) -> dict[str, Reason | None]:
+    """Leave out what must be made anew, because its bytes are no longer in the store."""
+    lost = {
+        key
+        for key, records in made.items()
+        for record in records
+        if isinstance(record, Image | FaceCrop) and not store.has(record.sha256)
+    }
+    return {key: reason for key, reason in known.items() if key not in lost}
+
+
 class _Journal:
     """Writes outcomes down, often enough that a kill costs little and seldom enough to be cheap."""
 
@@ -239,8 +255,7 @@ class Settings:
     sandbox_url: str = ""  # "": start one when a source asks for it
     sandbox_posts: int = 600
     sandbox_faults: bool = False
-    login: str = ""  # of the board
-    api_key: str = ""
+    keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # login and API key, by `key_name` of the host
 
 
 class Build:
@@ -341,9 +356,9 @@ class Build:
         before, listed = len(self._listed()), 0  # the sandbox is drawn here, if it is asked for
         began = time.monotonic()
         for source in self._sources().values():
-            cursor = None
+            cursor = self.catalog.cursor(source.listing)
             there: set[str] = set()
-            for page in source.pages(self.catalog.cursor(source.listing)):
+            for page in source.pages(cursor):
                 self.catalog.add_page(source.listing, page.posts, page.cursor)
                 cursor = page.cursor
                 there.update(post.id for post in page.posts)
@@ -353,6 +368,8 @@ class Build:
                 self.catalog.keep_only(source.listing, there)
         self._items = self._listed()
         found = len(self._items)
+        if not found:
+            self._say("no posts found: check the query or the folder of each source")
         return StageReport(
             stage="list",
             seen=found,
@@ -491,7 +508,13 @@ class Build:
         return makers[section.kind](section)
 
     def _folder(self, section: FolderSection) -> Source:
-        return FolderSource(name=section.name, path=section.path, rating=section.rating, limit=self.settings.limit)
+        return FolderSource(
+            name=section.name,
+            path=section.path,
+            rating=section.rating,
+            limit=self.settings.limit,
+            leave_out=(self.folder.root,),
+        )
 
     def _video(self, section: VideoSection) -> Source:
         return VideoSource(**section.model_dump(exclude={"kind"}), limit=self.settings.limit)
@@ -503,32 +526,44 @@ class Build:
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
         own = type(section).model_fields.keys() - BoardSection.model_fields.keys()  # what this dialect alone knows
-        return self._speaker(section.kind, section.board)(
+        address, make = self._speaker(section.kind, section.board)
+        login, api_key = self.settings.keys.get(key_name(address), (None, None))
+        return make(
             name=source_name(section),
+            address=address,
             query=section.query,
             since=wanted.since if section.push_down else None,
             until=wanted.until if section.push_down else None,
             ratings=wanted.ratings if section.push_down else (),
-            login=self.settings.login or None,
-            api_key=self.settings.api_key or None,
+            login=login,
+            api_key=api_key,
             limit=self.settings.limit,
             client=self._client,
             **{field: getattr(section, field) for field in own},
         )
 
-    def _speaker(self, kind: str, board: str) -> Callable[..., Source]:
+    def _speaker(self, kind: str, board: str) -> tuple[str, Callable[..., Source]]:
+        """Give a board's address, and what makes its source."""
         if board == SANDBOX:
             path = "" if DIALECTS[kind] is BOARDS[SANDBOX].func else f"/{kind}"  # its own dialect lies at its root
             site = BOARDS[SANDBOX].keywords["site"]
-            return partial(DIALECTS[kind], site=site + path, address=self._sandbox.url + path)
+            return self._sandbox.url + path, partial(DIALECTS[kind], site=site + path)
         if board.startswith(("http://", "https://")):
-            return partial(DIALECTS[kind], address=board.rstrip("/"))
+            return board.rstrip("/"), DIALECTS[kind]
         if board not in BOARDS:
             raise UsageError(f"{board}: no such board; use {', '.join(sorted(BOARDS))} or an address (https://…)")
         if BOARDS[board].func is not DIALECTS[kind]:
             speaks = next(name for name, source in DIALECTS.items() if BOARDS[board].func is source)
             raise UsageError(f'{board}: speaks another dialect; write kind = "{speaks}" for it, not "{kind}"')
-        return BOARDS[board]
+        return str(BOARDS[board].keywords["address"]), BOARDS[board]
+
+
+def key_name(address: str) -> str:
+    """Name a host as environment variables do: ``https://danbooru.donmai.us`` is ``DANBOORU_DONMAI_US``.
+
+    Keys belong to a host, not to a name that a recipe from elsewhere may give to any host.
+    """
+    return re.sub(r"[^A-Z0-9]", "_", (urlsplit(address).hostname or "").upper())
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
@@ -544,7 +579,10 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
     except DetectorError as error:
         if "animeface" not in recipe.detect.detectors:
             raise
-        say(f"WARNING: animeface works alone, so fewer faces are found and none is agreed on. {error}")
+        say(
+            "WARNING: animeface works alone, so fewer faces are found and none is agreed on: what it is sure of waits too, "
+            f"unless review.accept_alone is 1 or less. {error}"
+        )
         alone = recipe.detect.model_copy(update={"detectors": ("animeface",)})
         return recipe.model_copy(update={"detect": alone})
     return recipe

@@ -20,7 +20,7 @@ class Store:
     def put(self, data: bytes) -> str:
         """Keep *data* and return its SHA-256; bytes that are there already are not written again."""
         sha256 = hashlib.sha256(data).hexdigest()
-        if not self.path(sha256).exists():
+        if not self.has(sha256):
             write_atomically(self.path(sha256), data)
         return sha256
 
@@ -39,14 +39,24 @@ class Store:
         """Return the bytes with that name.
 
         Raises:
-            StoreError: They are not in the store.
+            StoreError: They are not in the store, or are not what their name says; then they are moved aside, and the
+                next run makes them anew.
         """
+        path = self.path(sha256)
         try:
-            return self.path(sha256).read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise StoreError(
                 f"{sha256}: not readable in {self.root} ({error.strerror}); run the build again"
             ) from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            path.replace(path.with_name(f"{sha256}.damaged"))
+            raise StoreError(f"{sha256}: damaged in {self.root}, check the disk; moved aside, run the build again")
+        return data
+
+    def has(self, sha256: str) -> bool:
+        """Say whether the bytes with that name are there."""
+        return self.path(sha256).is_file()
 
     def path(self, sha256: str) -> Path:
         """Say where the bytes with that name lie, or would lie."""

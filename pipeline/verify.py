@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.errors import UsageError
 from pipeline.labels import ATTRIBUTES
-from pipeline.manifest import MANIFEST, SUMS, files_of, read_csv, sha256_of
+from pipeline.manifest import MANIFEST, faults_of_sums, read_csv, sha256_of
 from pipeline.pixels import BadImage, decode
 
 MAX_CROP_PIXELS = 4096 * 4096
@@ -27,8 +27,8 @@ def verify(release: Path) -> list[str]:
     if not release.is_dir():
         raise UsageError(f"{release}: no such release; `flow status` lists them")
     if not (release / MANIFEST).is_file():
-        return [f"{MANIFEST}: missing"]
-    faults = list(_faults_of_sums(release))
+        return [f"{MANIFEST}: missing, so this is no release"]
+    faults = list(faults_of_sums(release))
     try:
         frame = read_csv(release / MANIFEST)
     except UsageError as error:
@@ -38,24 +38,6 @@ def verify(release: Path) -> list[str]:
     faults += _faults_of_zip(release, frame)
     faults += _faults_of_report(release, frame)
     return faults
-
-
-def _faults_of_sums(release: Path) -> Iterator[str]:
-    try:
-        lines = (release / SUMS).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        yield f"{SUMS}: missing or not readable"
-        return
-    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    there = {path.relative_to(release).as_posix(): path for path in files_of(release)} if release.is_dir() else {}
-    there.pop(SUMS, None)
-    for name in sorted(stated.keys() - there.keys()):
-        yield f"{name}: missing"
-    for name in sorted(there.keys() - stated.keys()):
-        yield f"{name}: does not belong to the release"
-    for name in sorted(there.keys() & stated.keys()):
-        if sha256_of(there[name]) != stated[name]:
-            yield f"{name}: changed since it was published"
 
 
 def _faults_of_images(release: Path, frame: pd.DataFrame) -> Iterator[str]:
@@ -83,7 +65,7 @@ def _faults_of_image(path: Path, sha256: str, size: str) -> Iterator[str]:
     except BadImage as bad:
         yield f"images/{path.name}: does not decode ({bad.reason})"
         return
-    if shape != (int(size), int(size), 3):
+    if not size.isdecimal() or shape != (int(size), int(size), 3):
         yield f"images/{path.name}: {shape[1]}x{shape[0]} pixels, {size}x{size} expected"
 
 
@@ -112,7 +94,8 @@ def _faults_of_zip(release: Path, frame: pd.DataFrame) -> Iterator[str]:
             broken = archive.testzip()
             names = archive.namelist()
             labels = json.loads(archive.read("dataset.json"))["labels"]
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            labelled = None if labels is None else len(labels)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         yield f"stylegan.zip: not readable ({error})"
         return
     images = [name for name in names if name.endswith(".png")]
@@ -120,9 +103,9 @@ def _faults_of_zip(release: Path, frame: pd.DataFrame) -> Iterator[str]:
         yield f"stylegan.zip: {broken} is damaged"
     if len(images) != len(frame) or sorted(images) != images:
         yield f"stylegan.zip: {len(images)} sorted images expected to be {len(frame)}"
-    if labels is not None and len(labels) != len(images):
+    if labelled not in {None, len(images)}:
         yield "stylegan.zip: labels do not cover every image"
-    sizes = {int(size) for size in frame["size"]}
+    sizes = {int(size) for size in frame["size"] if size.isdecimal()}
     if len(sizes) > 1 or any(size & (size - 1) for size in sizes):
         yield f"stylegan.zip: sizes {sorted(sizes)}, one power of two expected"
 
@@ -135,5 +118,5 @@ def _faults_of_report(release: Path, frame: pd.DataFrame) -> Iterator[str]:
                 yield f"report.json: {one['stage']} saw {one['seen']}, but its counts do not add up"
         if stages[-1]["kept"] != len(frame):
             yield f"report.json: {stages[-1]['kept']} crops stated, {len(frame)} in the manifest"
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         yield f"report.json: not readable ({error})"

@@ -148,6 +148,20 @@ def endless(chunk: bytes, pause_s: float) -> Answer:
     return answer
 
 
+def flood(begin: bytes, again: bytes, pause_s: float = 0.0) -> Answer:
+    """The bytes *begin* as they are, and then *again* without an end."""
+
+    def answer(handler: _Handler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(begin)
+        until = time.monotonic() + 30.0  # so that no thread outlives the tests by much
+        while time.monotonic() < until:
+            handler.wfile.write(again)
+            time.sleep(pause_s)
+
+    return answer
+
+
 def stall(seconds: float) -> Answer:
     """Take the request and say nothing."""
 

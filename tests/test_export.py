@@ -77,6 +77,17 @@ def test_nothing_new_makes_no_new_release(store: Store, tmp_path: Path) -> None:
     assert (more.path.name, more.new) == ("002", True)
 
 
+def test_a_damaged_release_is_published_again(store: Store, tmp_path: Path) -> None:
+    """The damaged one stays as it is; the next number is whole."""
+    contents = _contents(store)
+    first = _publish(contents, store, tmp_path)
+    _flip("faces.npy")(first.path)
+
+    again = _publish(contents, store, tmp_path)
+
+    assert (again.path.name, again.new, verify(again.path)) == ("002", True, [])
+
+
 def test_what_a_killed_run_left_aside_is_never_taken_for_a_release(store: Store, tmp_path: Path) -> None:
     """A half-written folder is cleared away by the next run."""
     left = tmp_path / "r" / ".new-001"
@@ -144,6 +155,10 @@ def _flip(name: str) -> Callable[[Path], None]:
     return damage
 
 
+def _rewrite(path: Path, old: bytes, new: bytes) -> None:
+    path.write_bytes(path.read_bytes().replace(old, new))
+
+
 def _palette(release: Path) -> None:
     path = next((release / "images").iterdir())
     PIL.Image.open(path).convert("P").resize((SIZE, SIZE // 2)).save(path)
@@ -165,6 +180,11 @@ def _palette(release: Path) -> None:
         (lambda release: np.save(release / "labels.npy", np.zeros((4, 34), np.int8)), "does not fit 5 rows"),
         (lambda release: (release / "stylegan.zip").write_bytes(b"PK"), "stylegan.zip: not readable"),
         (lambda release: (release / "report.json").write_text('{"stages": [{"stage": "x"}]}'), "report.json"),
+        (
+            lambda release: (release / "report.json").write_text('{"stages": [{"seen": 1, "kept": 1, "dropped": []}]}'),
+            "report",
+        ),
+        (lambda release: _rewrite(release / "data_manifest.csv", b",64,", b",abc,"), "pixels, abcxabc expected"),
         (_palette, "its bytes are not those of crop_sha256"),
     ],
 )
@@ -182,8 +202,17 @@ def test_a_release_is_found_by_any_of_its_names(store: Store, tmp_path: Path) ->
     path = _publish(_contents(store), store, tmp_path).path
 
     assert {find_release(tmp_path, name) for name in (str(path), "r/001", "r", None)} == {path}
+    shutil.copytree(path, path.with_name("001-backup"))
+    assert find_release(tmp_path, "r") == path
+
+
+@pytest.mark.parametrize("name", ["r/002", "/nonexistent", "", "../r", "x" * 5000, "a\0b"])
+def test_a_release_that_is_not_there_is_one_clear_line(name: str, store: Store, tmp_path: Path) -> None:
+    """Whatever was typed."""
+    _publish(_contents(store), store, tmp_path)
+
     with pytest.raises(UsageError, match="no such release"):
-        find_release(tmp_path, "r/002")
+        find_release(tmp_path, name)
 
 
 def test_moving_a_release_harms_nothing(release: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import faulty
 import pytest
 import urllib3
-from faulty import cut, cut_range, endless, ranged, reply, reset, stall
+from faulty import cut, cut_range, endless, flood, ranged, reply, reset, stall
 
 from pipeline.errors import BoardError, StoreError, UsageError
 from pipeline.http import Client, Fetched, Refused, Stopped
@@ -161,7 +161,12 @@ def test_a_closed_port_is_one_line() -> None:
         client().get_json(f"http://127.0.0.1:{_closed_port()}/posts.json")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a", "nonsense", "http://[::1", "http://"])
+ODD_HOSTS = [f"http://{'a' * 70}.example/x.jpg", "http://a..b/x.jpg", "http://.a/x.jpg", "http://[bad/x.jpg"]
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://example.org/a", "nonsense", "http://[::1", "http://", *ODD_HOSTS]
+)
 def test_asks_only_http(url: str, target: Path) -> None:
     """Other schemes and broken addresses are refused without a request."""
     with pytest.raises(BoardError):
@@ -278,6 +283,95 @@ def test_follows_no_redirect_out_of_http(server: faulty.Server, target: Path) ->
     url = server.on("/a", reply(302, Location="file:///etc/passwd"))
 
     assert get(client(), url, target) == Refused(Reason.FORBIDDEN, "file: is not http or https")
+
+
+@pytest.mark.parametrize("onward", ODD_HOSTS)
+def test_a_redirect_to_an_odd_address_is_a_refusal(server: faulty.Server, target: Path, onward: str) -> None:
+    """One file's broken redirect ends as an outcome of that file."""
+    url = server.on("/a.jpg", reply(302, Location=onward))
+
+    assert get(client(), url, target).reason is Reason.FORBIDDEN
+
+
+def test_the_body_of_a_redirect_is_not_read(server: faulty.Server, target: Path) -> None:
+    """It may have no end."""
+    server.on("/b.jpg", ranged(BODY))
+    url = server.on("/a.jpg", flood(b"HTTP/1.1 302 Found\r\nLocation: /b.jpg\r\n\r\n", b"x" * 65536))
+
+    begin = time.monotonic()
+    assert get(client(), url, target) == WHOLE
+    assert time.monotonic() - begin < 1.0
+
+
+ENDLESS = {
+    "header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n", b"X-A: b\r\n" * 100),
+    "body": (b"HTTP/1.1 200 OK\r\n\r\n", b"["),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_an_answer_without_an_end_is_cut(server: faulty.Server, target: Path, kind: str) -> None:
+    """Whatever part of an answer drips or floods on for ever, one deadline ends it, and it counts as a try."""
+    url = server.on("/a", flood(*ENDLESS[kind], pause_s=0.01))
+    hasty = client(tries=2, headers_timeout_s=0.2, body_timeout_s=0.2)
+
+    begin = time.monotonic()
+    assert get(hasty, url, target).reason is Reason.UNREACHABLE
+    with pytest.raises(BoardError, match=r"does not answer in time|is too slow"):
+        hasty.get_json(url)
+
+    assert len(server.requests) == 4
+    assert time.monotonic() - begin < 4.0
+
+
+@pytest.mark.parametrize("answer", [*(flood(*one, pause_s=0.01) for one in ENDLESS.values()), stall(5.0)])
+def test_stop_ends_a_read_at_once(server: faulty.Server, target: Path, answer: faulty.Answer) -> None:
+    """No answer, and none that has no end, holds up whoever wishes the run to end; nothing is taken for whole."""
+    url = server.on("/a", answer)
+    patient = client(read_timeout_s=10.0)
+    threading.Timer(0.2, patient.stop.set).start()
+
+    begin = time.monotonic()
+    with pytest.raises(Stopped):
+        get(patient, url, target)
+
+    assert time.monotonic() - begin < 2.0
+    assert not target.exists()
+
+
+def test_a_connection_that_was_cut_harms_no_later_request(server: faulty.Server, target: Path) -> None:
+    """The next try makes another one."""
+    url = server.on("/a", flood(*ENDLESS["header"], pause_s=0.01), ranged(BODY))
+
+    assert get(client(headers_timeout_s=0.2), url, target) == WHOLE
+
+
+def test_a_slow_body_has_more_time_than_headers(server: faulty.Server, target: Path) -> None:
+    """A large file over a thin line is no fault."""
+    url = server.on("/a", endless(b"x" * 25_000, 0.02))
+
+    fetched = get(client(headers_timeout_s=0.3), url, target)
+
+    assert isinstance(fetched, Fetched)
+    assert fetched.bytes == 1_000_000
+
+
+def test_looks_for_words_at_the_beginning_only(server: faulty.Server) -> None:
+    """A huge page where JSON is due costs no more than a small one."""
+    url = server.on("/a", reply(200, b"<html><title>hi</title>" + b"<b>" * 3_000_000))
+
+    begin = time.monotonic()
+    with pytest.raises(BoardError, match="gives no JSON: 'hi'"):
+        client(tries=1).get_json(url)
+    assert time.monotonic() - begin < 3.0
+
+
+def test_a_page_that_no_parser_takes_has_no_words(server: faulty.Server) -> None:
+    """What a board says beside its refusal never ends the run otherwise than the refusal."""
+    with pytest.raises(BoardError, match=r"answers 403; check"):
+        client().get_json(server.on("/a", reply(403, "<title>x<![<![")))
 
 
 def test_brings_a_whole_file(server: faulty.Server, target: Path) -> None:

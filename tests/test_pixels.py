@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -191,6 +192,50 @@ def test_sixteen_bits_are_scaled() -> None:
     for kind in ("PNG", "TIFF"):
         pixels = decode(saved(Image.fromarray(ramp), kind), max_pixels=LIMIT)
         assert np.abs(pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_sixteen_bits_are_divided_to_the_nearest() -> None:
+    """Each of the 65536 shades, from samples of 16 and of 32 bits."""
+    every = np.arange(65536).reshape(256, 256)
+    expected = np.rint(every / 257)
+
+    for samples in (every.astype(np.uint16), every.astype(np.int32)):
+        data = saved(Image.fromarray(samples), "TIFF")
+        assert (decode(data, max_pixels=LIMIT)[..., 0] == expected).all()
+
+    outside = np.array([[-5, 0, 65535, 2**31 - 1]], np.int32)
+    assert decode(saved(Image.fromarray(outside), "TIFF"), max_pixels=LIMIT)[0, :, 0].tolist() == [0, 0, 255, 255]
+
+
+def test_sixteen_bits_take_little_memory() -> None:
+    """A large scan is not spread over eight bytes a sample."""
+    data = saved(Image.fromarray(np.zeros((1000, 1000), np.uint16)), "PNG")
+    tracemalloc.start()
+    try:
+        decode(data, max_pixels=LIMIT)
+        assert tracemalloc.get_traced_memory()[1] < 12 * 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_scans_without_an_end() -> None:
+    """A few hundred kB can hold a thousand passes over all pixels; they are refused before one is made."""
+    data = saved(scene(), "JPEG", progressive=True)
+    end = data.rindex(b"\xff\xda")
+
+    assert reason(data[:end] + data[end:-2] * 200 + b"\xff\xd9") is Reason.CORRUPT
+    assert inspect(data, max_pixels=LIMIT).format == "JPEG"
+
+
+@pytest.mark.parametrize("where", ["before", "behind"])
+def test_what_looks_like_scans_beside_the_picture_is_none(where: str) -> None:
+    """Metadata and what a telephone puts behind the picture may hold any bytes."""
+    data = saved(scene(), "JPEG", progressive=True)
+    noise = b"\xff\xda\x00\x02" * 1000
+    comment = b"\xff\xfe" + struct.pack(">H", len(noise) + 2) + noise
+
+    whole = data[:2] + comment + data[2:] if where == "before" else data + noise + b"\xff\xd9"
+    assert inspect(whole, max_pixels=LIMIT).width == 96
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "CMYK", "F", "I"])

@@ -68,6 +68,11 @@ def test_sources_of_ones_own_start_from_the_default() -> None:
         ("sources.1.kind=urls", "sources.1.path: Field required"),
         ("sources.7.kind=folder", "7 is no number from 0 to 1"),
         ('filter.ratings=["x"]', "Input should be 'g', 's', 'q' or 'e'"),
+        ("sources.²=5", "is no number from 0 to 1"),
+        ("sources.1=5", "sources.1"),
+        ("detect.timeout_s=Infinity", "detect.timeout_s: Input should be a finite number"),
+        ("filter.until=2004-01-01", "since 2005-01-01 is not before until 2004-01-01"),
+        ("sources.0.name=a:b", "sources.0.name: String should match pattern"),
         ("name=../../etc", "name: String should match pattern"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from pipeline.catalog import Catalog
 from pipeline.errors import InvariantError, StoreError
 from pipeline.records import Post, Reason
-from pipeline.run import DataFolder, recall_stage, run_stage
+from pipeline.run import DataFolder, key_name, recall_stage, run_stage
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
 
@@ -143,6 +143,31 @@ def test_two_items_with_one_key_are_a_bug(sqlite_catalog: Catalog, store: Store)
     """One of them would vanish from the counts."""
     with pytest.raises(InvariantError, match="share a key"):
         _run(KeepEven(), [make.post(1), make.post(1)], sqlite_catalog, store)
+
+
+def test_bytes_that_were_lost_are_made_anew(sqlite_catalog: Catalog, store: Store) -> None:
+    """An image whose file is gone is fetched again; what is there is left alone."""
+
+    class Makes(KeepEven):
+        def __call__(self, items: Iterable[Post], store: Store, /) -> Iterator[Any]:
+            for item in items:
+                self.judged.append(item.id)
+                yield Kept(item, (make.image(item.id, sha256=store.put(item.id.encode())),))
+
+    posts = [make.post(n) for n in range(3)]
+    _, images = _run(Makes(), posts, sqlite_catalog, store)
+    store.path(images[1].sha256).unlink()  # type: ignore[attr-defined]
+    stage = Makes()
+
+    _, again = _run(stage, posts, sqlite_catalog, store)
+
+    assert (stage.judged, again) == (["sandbox:1"], images)
+
+
+def test_a_key_is_named_by_its_host() -> None:
+    """So that a recipe from elsewhere cannot send it anywhere else."""
+    assert key_name("https://danbooru.donmai.us") == "DANBOORU_DONMAI_US"
+    assert key_name("http://127.0.0.1:80/x") == "127_0_0_1"
 
 
 def test_recalling_judges_nothing(sqlite_catalog: Catalog, store: Store) -> None:

@@ -58,3 +58,14 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_damaged_bytes_are_never_handed_out(store: Store) -> None:
+    """They are moved aside, so that the next run makes them anew."""
+    sha256 = store.put(b"face")
+    store.path(sha256).write_bytes(b"fade")
+
+    with pytest.raises(StoreError, match="damaged"):
+        store.get(sha256)
+
+    assert not store.has(sha256)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.errors import BoardError, RecipeError
-from pipeline.http import Client, Fetched, Refused
+from pipeline.http import Client, Fetched, Refused, is_loopback
 from pipeline.records import Post, utc
 from pipeline.sources import Page
 from pipeline.sources.ground import Row, read_down
@@ -56,6 +56,10 @@ class BoardSource(ABC):
             )
         if bool(self.login) != bool(self.api_key):
             raise RecipeError(f"source {self.name!r} has a login or an API key alone; the board wants both or neither")
+        if self.api_key and not _is_private(self.address):
+            raise RecipeError(
+                f"source {self.name!r} would send its API key in the open; give an address that begins with https"
+            )
         if wrong := [one for one in self.ratings if one not in RATINGS]:
             raise RecipeError(f"rating {wrong[0]!r} of source {self.name!r} is unknown; use g, s, q or e")
         for token in tokens(self.query):
@@ -155,6 +159,12 @@ class BoardSource(ABC):
         return answer
 
 
+def _is_private(address: str) -> bool:
+    """Say whether what is sent to *address* is read by nobody on the way."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
 def tokens(query: str) -> list[str]:
     """Split a query into what a board would count: not its parentheses, not its and/or."""
     parts = (token.lstrip("({") for token in re.findall(r'(?:[^\s"]|"[^"]*"?)+', query))
@@ -178,9 +188,9 @@ def date_tag(since: date | None, until: date | None) -> str:
 
 
 def text(row: Row, name: str) -> str:
-    """Read a string; empty for anything else."""
+    """Give a text that every file and catalog can hold, without NUL and halves of characters; empty if it is none."""
     value = row.get(name)
-    return value if isinstance(value, str) else ""
+    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else ""
 
 
 def md5_of(row: Row, name: str) -> str | None:

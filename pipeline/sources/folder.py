@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from pipeline.errors import UsageError
@@ -30,11 +31,13 @@ class FolderSource:
     path: Path
     rating: str | None = "g"  # of all of them: a folder does not say
     limit: int | None = None  # posts in one call of pages()
+    leave_out: tuple[Path, ...] = ()  # folders inside it that are not looked into
 
     @property
     def listing(self) -> str:
         """Name and place; another folder of the same name is another listing."""
-        return f"{self.name} {Path(self.path).expanduser().resolve()}"
+        place = _place(self.path) or Path("nowhere")
+        return f"{self.name} {_shown(place)}"
 
     def pages(self, cursor: dict[str, Any] | None) -> Iterator[Page]:  # noqa: ARG002  it lists everything each time
         """List all pictures, folder by folder, sorted by name.
@@ -42,13 +45,17 @@ class FolderSource:
         Hidden files are left out, and so are links that lead out of the folder and files that no picture is named like.
 
         Raises:
-            UsageError: There is no such folder.
+            UsageError: There is no such folder, or it is one of those to leave out.
         """
-        root = Path(self.path).expanduser()
-        if not root.is_dir():
-            raise UsageError(f"{self.path}: is no folder; give the path of source {self.name!r} again")
-        root = root.resolve()
-        files = islice(files_below(root, PICTURES), self.limit)
+        root = _place(self.path)
+        if root is None or not os.path.isdir(root):  # noqa: PTH112  Path.is_dir raises where a name is too long
+            raise UsageError(f"{_shown(self.path)}: is no folder; give the path of source {self.name!r} again")
+        left_out = frozenset(map(_place, self.leave_out))
+        if root in left_out:
+            raise UsageError(
+                f"{_shown(root)}: is not for source {self.name!r}; put its pictures into a folder of their own"
+            )
+        files = islice(files_below(root, PICTURES, left_out), self.limit)
         while posts := tuple(self._post(root, file) for file in islice(files, PAGE_SIZE)):
             yield Page(posts, None)
 
@@ -69,7 +76,7 @@ class FolderSource:
         return Fetched(digest, size)
 
     def _post(self, root: Path, file: Path) -> Post:
-        relative = os.fsencode(file.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+        relative = _shown(file.relative_to(root))
         md5, size, posted_at = _facts(file)
         return Post(
             id=f"{self.name}:{relative}#{md5[:8] if md5 else 'unread'}",
@@ -84,7 +91,20 @@ class FolderSource:
         )
 
 
-def files_below(root: Path, endings: frozenset[str]) -> Iterator[Path]:
+def _place(path: Path) -> Path | None:
+    """Give the folder's own place; None for what cannot be a path. A missing user or a loop of links stays as it is."""
+    try:
+        return Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111  Path's own raise for those
+    except ValueError:  # it holds a NUL
+        return None
+
+
+def _shown(path: Path | str) -> str:
+    """Write a path as a text that every file and every catalog can hold; names need not be characters."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\0", "\\0")
+
+
+def files_below(root: Path, endings: frozenset[str], left_out: Collection[Path | None] = ()) -> Iterator[Path]:
     """Give the files under *root* with one of *endings* (lower case, no dot), folder by folder, sorted by name.
 
     Hidden files and folders are left out, and links that lead out of *root*.
@@ -92,24 +112,37 @@ def files_below(root: Path, endings: frozenset[str]) -> Iterator[Path]:
     Args:
         root: A folder, resolved.
         endings: Of the names that are wanted.
+        left_out: Folders, resolved, that are not entered.
 
     Raises:
         UsageError: A folder cannot be read.
     """
     # It does not enter linked folders: those inside are met anyway.
     for folder, folders, names in os.walk(root, onerror=_refuse_folder):
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        folders[:] = sorted(
+            one for one in folders if not one.startswith(".") and _place(Path(folder, one)) not in left_out
+        )
         for name in sorted(names):
             file = Path(folder, name)
             if name.startswith(".") or file.suffix.lower().removeprefix(".") not in endings:
                 continue
-            if file.is_file() and file.resolve().is_relative_to(root):  # a pipe would never end
+            if _is_plain(file) and Path(os.path.realpath(file)).is_relative_to(root):
                 yield file
 
 
-def _refuse_folder(error: OSError) -> None:
+def _is_plain(file: Path) -> bool:
+    """Say whether it is a file indeed: a pipe would never end."""
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except PermissionError as error:
+        _refuse_folder(error)
+    except OSError:  # gone, a link to nowhere, a loop of links
+        return False
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
     raise UsageError(
-        f"{error.filename}: cannot be read ({error.strerror}); make it readable, or move it out"
+        f"{_shown(error.filename)}: cannot be read ({error.strerror}); make it readable, or move it out"
     ) from error
 
 
@@ -131,13 +164,13 @@ def _facts(file: Path) -> tuple[str | None, int | None, datetime | None]:
 def _sidecar(file: Path) -> tuple[str, ...]:
     """Read tags from `a.jpg.txt`, or `a.txt`, separated by commas or, where there is none, by blanks."""
     for beside in (file.with_name(f"{file.name}.txt"), file.with_suffix(".txt")):
-        if beside.is_file():
+        if os.path.isfile(beside):  # noqa: PTH113  Path.is_file raises where the picture's own name is nearly too long
             break
     else:
         return ()
     try:
         with beside.open("rb") as content:
-            text = content.read(MAX_SIDECAR_BYTES).decode("utf-8-sig", "replace")
+            text = content.read(MAX_SIDECAR_BYTES).decode("utf-8-sig", "replace").replace("\0", "\ufffd")
     except OSError:
         return ()
     words = text.replace("\n", ",").split(",") if "," in text else text.split()

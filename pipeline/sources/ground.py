@@ -12,6 +12,7 @@ Row = Mapping[str, Any]
 Ask = Callable[[int, int], list[Row] | None]
 
 TOP = 2**31 - 1  # ids are 32-bit: nothing lies above
+RECENT = 20  # ids that are remembered, to find out a false one
 EMPTY_TRIES = 2  # an empty answer in the middle of a listing was met on Danbooru and on Safebooru
 DOUBTED_TRIES = 4  # the board itself says that there is more
 
@@ -21,9 +22,10 @@ def read_down(
 ) -> Iterator[tuple[list[Row], dict[str, Any]]]:
     """List unread ground from the top down; each page's cursor says what is unread after it.
 
-    The cursor is `{"unread": [[high, low], …], "newest": id}`, ids inclusive, falling, apart. A run that was killed
-    during the reading of what is new leaves two gaps: the rest of the new, and the rest of the old. Ground where the
-    board says that there is more, and gives nothing, stays unread: the next run asks again.
+    The cursor is `{"unread": [[high, low], …], "newest": id, "recent": [id, …]}`, ids inclusive, falling, apart. A run
+    that was killed during the reading of what is new leaves two gaps: the rest of the new, and the rest of the old.
+    Ground where the board says that there is more, and gives nothing, stays unread: the next run asks again. *recent*
+    are the highest ids seen: by them a single false one, far above all others, is found out.
 
     Args:
         ask: Called with the highest id wished for and a count; gives the next rows, whose ``id`` may be a number in
@@ -40,26 +42,32 @@ def read_down(
     Raises:
         BoardError: The ids do not fall: the board would be listed with holes, or for ever.
     """
-    newest, unread = _read(cursor)
-    if not unread or unread[0][0] < TOP:
-        unread.insert(0, (TOP, newest + 1))
+    unread, recent = _read(cursor)
+    known = frozenset(recent)
+    unread.insert(0, (TOP, max(recent, default=0) + 1))
     left = TOP if limit is None else limit
     doubted: list[tuple[int, int]] = []
     while unread and left > 0:
         high, low = unread.pop(0)
-        if high < low:
-            continue
-        rows = _rows(ask, high, min(page_size, left), speaker, dialect)
+        at_top = high == TOP
+        rows = _rows(ask, high, min(page_size, left + (len(known) if at_top else 0)), speaker, dialect)
         if rows is None:
             doubted.append((high, low))
-        elif rows:
-            newest = max(newest, number(rows[0]) or 0)
-            unread.insert(0, ((number(rows[-1]) or 0) - 1, low))
-        wanted = [row for row in rows or () if (number(row) or 0) >= low]
-        left -= len(wanted)
+            rows = []
+        if at_top:
+            low = _unlisted_from([_id(row) for row in rows], low, unread, recent)
+            unread = [(min(top, low - 1), bottom) for top, bottom in unread]
+        new = [row for row in rows if _id(row) >= low and _id(row) not in known]
+        if len(new) > left:
+            rows = new = new[:left]
+        left -= len(new)
+        if rows:
+            recent = sorted({*recent, *map(_id, new)}, reverse=True)[:RECENT]
+            unread.insert(0, (_id(rows[-1]) - 1, low))
         unread = [(high, low) for high, low in unread if high >= low]
         gaps = sorted([*doubted, *unread], reverse=True)
-        yield wanted, {"unread": [list(gap) for gap in gaps], "newest": newest}
+        newest = max(recent, default=0)
+        yield new, {"unread": [list(gap) for gap in gaps], "newest": newest, "recent": recent}
 
 
 def number(row: Row) -> int | None:
@@ -78,10 +86,31 @@ def whole(value: object) -> int | None:
     return None
 
 
-def _read(cursor: Mapping[str, Any] | None) -> tuple[int, list[tuple[int, int]]]:
+def _id(row: Row) -> int:
+    return number(row) or 0
+
+
+def _read(cursor: Mapping[str, Any] | None) -> tuple[list[tuple[int, int]], list[int]]:
+    """Give the unread gaps and the recent ids; an older cursor knew the newest id alone."""
     if cursor is None:
-        return 0, []
-    return int(cursor["newest"]), [(int(high), int(low)) for high, low in cursor["unread"]]
+        return [], []
+    recent = cursor.get("recent", [cursor["newest"]] if cursor["newest"] else [])
+    return [(int(high), int(low)) for high, low in cursor["unread"] if high < TOP], [int(one) for one in recent]
+
+
+def _unlisted_from(ids: list[int], low: int, unread: list[tuple[int, int]], recent: list[int]) -> int:
+    """Say how far down the top must be read: to *low*, unless the board's newest *ids* show posts that were passed by.
+
+    Such a post lies below the newest known id, is not among the *recent* ones, and in no gap that is still to be read:
+    the newest known id was a false one, or the post matches the query only now. Below the next known id nothing is new.
+    """
+    floor = recent[-1] if len(recent) == RECENT else 0  # fewer than that are all that were ever seen
+    for one in ids:
+        if one < floor or one >= low:
+            continue
+        if one not in recent and not any(bottom <= one <= top for top, bottom in unread):
+            return max((other for other in recent if other < one), default=0) + 1
+    return low
 
 
 def _rows(ask: Ask, high: int, count: int, speaker: str, dialect: str) -> list[Row] | None:
@@ -89,8 +118,8 @@ def _rows(ask: Ask, high: int, count: int, speaker: str, dialect: str) -> list[R
     rows = _believed(ask, high, count)
     if not rows:
         return rows
-    with_id = [row for row in rows if number(row) is not None]
-    ids = [number(row) or 0 for row in with_id]
+    with_id = [row for row in rows if 0 < _id(row) < TOP]
+    ids = [_id(row) for row in with_id]
     if not ids:
         raise BoardError(f"{speaker}: gives posts without ids; it does not speak {dialect}'s dialect")
     if ids[0] > high or any(one <= other for one, other in pairwise(ids)):

@@ -117,7 +117,9 @@ def test_an_interval_is_a_number_and_a_unit(text: str, interval: timedelta) -> N
     assert schedule_of(text, None) == {"interval": interval}
 
 
-@pytest.mark.parametrize(("every", "cron"), [("6 hours", None), ("0h", None), ("6h", "0 4 * * *")])
+@pytest.mark.parametrize(
+    ("every", "cron"), [("6 hours", None), ("0h", None), ("99999999999d", None), ("6h", "0 4 * * *")]
+)
 def test_a_wrong_schedule_is_refused(every: str, cron: str | None) -> None:
     """The message shows what is right."""
     with pytest.raises(UsageError):

@@ -87,7 +87,7 @@ def test_lists_everything_once_from_the_top(board: Board) -> None:
 
     assert numbers(pages) == list(range(450, 0, -1))
     assert [one["page"] for one in board.asked()] == ["b2147483647", "b251", "b51"]
-    assert pages[-1].cursor == {"unread": [], "newest": 450}
+    assert pages[-1].cursor == {"unread": [], "newest": 450, "recent": list(range(450, 430, -1))}
 
 
 def test_an_empty_answer_is_asked_for_twice(board: Board) -> None:
@@ -120,14 +120,14 @@ def test_a_later_run_reads_down_to_known_ground(board: Board) -> None:
     """One request finds out that little is new."""
     board.rows = rows(*range(1, 401))
     done = list(board.source().pages(None))[-1].cursor
-    board.rows += rows(401, 405)
+    board.rows += rows(403, 405)
     board.server.requests.clear()
 
     pages = list(board.source().pages(done))
 
-    assert numbers(pages) == [405, 401]
+    assert numbers(pages) == [405, 403]
     assert len(board.asked()) == 1
-    assert pages[-1].cursor == {"unread": [], "newest": 405}
+    assert pages[-1].cursor == {"unread": [], "newest": 405, "recent": [405, 403, *range(400, 382, -1)]}
 
 
 def test_a_run_killed_at_the_top_leaves_a_gap_that_is_remembered(board: Board) -> None:
@@ -138,7 +138,11 @@ def test_a_run_killed_at_the_top_leaves_a_gap_that_is_remembered(board: Board) -
     killed_twice = next(board.source().pages(killed_once)).cursor  # 20 to 17
     board.rows += rows(21)
 
-    assert killed_twice == {"unread": [[16, 11], [6, 1]], "newest": 20}
+    assert killed_twice == {
+        "unread": [[16, 11], [6, 1]],
+        "newest": 20,
+        "recent": [20, 19, 18, 17, 10, 9, 8, 7],
+    }
     assert numbers(list(board.source().pages(killed_twice))) == [21, *range(16, 10, -1), *range(6, 0, -1)]
 
 
@@ -158,6 +162,46 @@ def test_nothing_is_listed_twice_or_left_out_whatever_happens(board: Board, seed
     listed += numbers(list(board.source().pages(cursor)))
 
     assert sorted(listed) == [row["id"] for row in board.rows]
+
+
+@pytest.mark.parametrize("stays", [False, True])
+@pytest.mark.parametrize("false_id", [900_000, 2**31 - 2])
+@pytest.mark.parametrize("limit", [None, 7])
+@pytest.mark.parametrize("known", [0, 5, 300])
+def test_a_false_id_far_above_hides_nothing(
+    board: Board, known: int, limit: int | None, false_id: int, *, stays: bool
+) -> None:
+    """Whether the board takes the false id back or not, what comes after it is listed, all of it, once."""
+    board.rows = rows(*range(1, known + 1), false_id)
+    cursor = list(board.source().pages(None))[-1].cursor
+    board.rows = rows(*range(1, known + 251), *([false_id] if stays else []))
+
+    listed: list[int] = []
+    for _ in range(40 if limit else 1):
+        pages = list(board.source(limit=limit).pages(cursor))
+        cursor = pages[-1].cursor
+        listed += numbers(pages)
+
+    assert sorted(listed) == list(range(known + 1, known + 251))
+
+
+@pytest.mark.parametrize("odd", [2**31 - 1, 10**30, -1, 0, True, "x", None])
+def test_an_id_that_is_none_is_passed_over(board: Board, odd: object) -> None:
+    """One row with an impossible id, wherever it stands, does not end the list of the others."""
+    board.server.on("/posts.json", faulty.reply(200, json.dumps([{"id": odd}, *rows(3, 2)])), board.answer)
+
+    assert numbers(list(board.source().pages(None))) == [3, 2]
+
+
+def test_a_post_that_was_taken_down_costs_nothing(board: Board) -> None:
+    """The newest known id may go; the ground below it is known all the same."""
+    board.rows = rows(*range(1, 401))
+    done = list(board.source().pages(None))[-1].cursor
+    board.rows = rows(*range(1, 395))
+    board.server.requests.clear()
+
+    assert numbers(list(board.source().pages(done))) == []
+    assert len(board.asked()) == 1
 
 
 def test_a_limit_stops_and_the_next_call_goes_on(board: Board) -> None:
@@ -285,6 +329,20 @@ def test_an_odd_field_is_an_unknown_one(board: Board, row: Row) -> None:
     assert (post.posted_at, post.rating, post.md5, post.size) == (None, None, None, None)
 
 
+def test_halves_of_characters_are_replaced(board: Board) -> None:
+    """What no file and no catalog can hold is written down as U+FFFD."""
+    post = only_post(board, tag_string="a\ud800 b\x00", source="https://x/\udfff", file_url="/\ud800.jpg")
+
+    assert post.tags == ("a\ufffd", "b\ufffd")
+    assert post.origin_url == "https://x/\ufffd"
+    assert post.file_url == "https://s.invalid/\ufffd.jpg"
+
+
+def test_an_address_that_is_none_is_no_file(board: Board) -> None:
+    """One post's broken file_url does not end the list."""
+    assert only_post(board, file_url="http://[bad/x.jpg").file_url is None
+
+
 def test_asks_for_what_it_needs_only(board: Board) -> None:
     """The answer is cut to the fields that travel on."""
     board.rows = rows(1)
@@ -355,6 +413,16 @@ def test_a_login_needs_its_key(board: Board) -> None:
     """One without the other is 401 on the board."""
     with pytest.raises(RecipeError, match="both or neither"):
         board.source(login="me")
+
+
+@pytest.mark.parametrize("address", ["http://board.example", "http://127.0.0.1.example:8000"])
+def test_a_key_is_not_sent_in_the_open(address: str) -> None:
+    """A key goes over https, or stays on this machine."""
+    with pytest.raises(RecipeError, match=r"API key in the open; give an address that begins with https$"):
+        DanbooruSource(name="d", address=address, client=Client(), login="me", api_key="k")
+
+    for near in ("https://board.example", "http://127.0.0.1:8000", "http://localhost", "http://[::1]:80"):
+        DanbooruSource(name="d", address=near, client=Client(), login="me", api_key="k")
 
 
 def test_the_key_is_never_shown(board: Board) -> None:

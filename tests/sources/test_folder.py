@@ -155,6 +155,57 @@ def test_a_missing_folder_is_one_line(tmp_path: Path, name: str) -> None:
         posts(tmp_path / name)
 
 
+@pytest.mark.parametrize("path", ["~nosuch/x", "loop", "a\0b", "a" * 300, "bad\udcff"])
+def test_an_impossible_path_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A user that is not known, a loop of links, a NUL, a name too long or of no characters: a wrong order, each."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(UsageError, match=r"^[^\n\0]*: is no folder; give the path of source 'mine' again$"):
+        posts(Path(path))
+    assert FolderSource(name="mine", path=Path(path)).listing.encode().startswith(b"mine ")
+
+
+@pytest.mark.parametrize("length", [251, 252, 255])
+def test_a_picture_may_have_the_longest_name(folder: Path, target: Path, length: int) -> None:
+    """There is no room for the name of a file beside it, and so there are no tags."""
+    name = "a" * (length - 4) + ".jpg"
+    put(folder / name, b"x")
+
+    (post,) = posts(folder)
+
+    assert (post.page_url, post.tags) == (f"mine:{name}", ())
+    assert FolderSource(name="mine", path=folder).fetch(post, target, 9) == Fetched(md5(b"x"), 1)
+
+
+def test_what_is_left_out_is_not_looked_into(folder: Path) -> None:
+    """A folder inside it may hold what we wrote ourselves; it is known by its place, not its name."""
+    put(folder / "a" / "data" / "1.jpg")
+    put(folder / "data" / "1.jpg")
+    (folder / "link").symlink_to(folder / "a" / "data")
+
+    left_out = (folder / "link", folder.parent / "elsewhere")
+    assert [post.page_url for post in posts(folder, leave_out=left_out)] == ["mine:data/1.jpg"]
+
+
+def test_a_folder_that_is_itself_left_out_is_one_line(folder: Path) -> None:
+    """To list nothing without a word would be worse."""
+    with pytest.raises(UsageError, match=r"put its pictures into a folder of their own$"):
+        posts(folder, leave_out=(folder,))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_folder_that_shows_names_only_is_one_line(folder: Path) -> None:
+    """Pictures that cannot be looked at are not passed over in silence."""
+    put(folder / "closed" / "1.jpg")
+    (folder / "closed").chmod(0o400)
+    try:
+        with pytest.raises(UsageError, match=r"cannot be read \(Permission denied\)"):
+            posts(folder)
+    finally:
+        (folder / "closed").chmod(0o700)
+
+
 def test_copies_the_file(folder: Path, target: Path) -> None:
     """The original stays where it is; nothing lies beside the copy."""
     put(folder / "a.png", b"picture")

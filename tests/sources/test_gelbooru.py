@@ -219,7 +219,7 @@ def test_ground_that_stays_in_doubt_is_left_unread(server: faulty.Server) -> Non
 
     pages = list(source(server).pages(None))
 
-    assert pages[-1].cursor == {"unread": [[8, 1]], "newest": 9}
+    assert pages[-1].cursor == {"unread": [[8, 1]], "newest": 9, "recent": [9]}
 
 
 def test_a_web_page_is_not_the_end(server: faulty.Server) -> None:
