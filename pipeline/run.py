@@ -580,7 +580,7 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
         if "animeface" not in recipe.detect.detectors:
             raise
         say(
-            "WARNING: animeface works alone, so fewer faces are found and none is agreed on: what it is sure of waits too, "
+            "WARNING: animeface works alone, so fewer faces are found and none is agreed on: all wait for a person, "
             f"unless review.accept_alone is 1 or less. {error}"
         )
         alone = recipe.detect.model_copy(update={"detectors": ("animeface",)})
