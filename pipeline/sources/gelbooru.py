@@ -32,8 +32,8 @@ SAYS = {
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 STAMP = re.compile(rf"\w{{3}} ({'|'.join(MONTHS)}) (\d\d?) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d) (\d{{4}})", re.ASCII)
 NEEDS_KEY = (
-    "this board lists nothing without an account: set KAOSET_LOGIN to the numeric user id and KAOSET_API_KEY to the "
-    "API key, both from its page of account options"
+    "this board lists nothing without an account: set KAOSET_LOGIN_<HOST> to the numeric user id and "
+    "KAOSET_API_KEY_<HOST> to the API key, both from its page of account options; <HOST> is as GELBOORU_COM"
 )
 
 

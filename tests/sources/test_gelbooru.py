@@ -262,7 +262,9 @@ def test_a_missing_key_names_the_two_settings(server: faulty.Server, form: str, 
     """401 without a word, and 200 with one, say the same."""
     server.on("/index.php", answer)
 
-    with pytest.raises(BoardError, match="set KAOSET_LOGIN to the numeric user id and KAOSET_API_KEY to the API key"):
+    with pytest.raises(
+        BoardError, match="set KAOSET_LOGIN_<HOST> to the numeric user id and KAOSET_API_KEY_<HOST> to the API key"
+    ):
         posts(source(server, form=form))
 
 
