@@ -149,7 +149,7 @@ def test_without_the_cascade_it_says_so_loudly(data: Path, flow: Flow) -> None:
     nothing = {"KAOSET_CASCADES": str(flow.home), "XDG_CACHE_HOME": str(flow.home)}
     both = [word.replace("sandbox", "sandbox-both") if word == "sandbox" else word for word in SANDBOX]
 
-    answer = flow(*both, "--data", data, "--limit", "4", **nothing)
+    answer = flow(*both, "--data", data, "--limit", "4", "-p", "review.accept_alone=0.9", **nothing)
 
     assert (answer.code, "WARNING: animeface works alone" in answer.err) == (0, True)
     recipe = tomllib.loads((data / "releases" / "sandbox-both" / "001" / "recipe.toml").read_text())
