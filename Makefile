@@ -26,7 +26,7 @@ manifest: $(VENV)/.installed ## build the demo's dataset again and keep its mani
 	rm -rf data/manifest/releases
 	$(BIN)/flow run build-dataset sandbox --data data/manifest --no-train --no-prefect
 	cp data/manifest/releases/sandbox/001/data_manifest.csv .
-	cp data/manifest/releases/sandbox/001/contact_sheet.png docs/
+	$(BIN)/python -c "from PIL import Image; Image.open('data/manifest/releases/sandbox/001/contact_sheet.png').save('docs/contact_sheet.jpg', quality=88)"
 
 train-deps: $(VENV)/.installed ## PyTorch and what goes with it (a part of every install by this file)
 

@@ -77,12 +77,9 @@ def settings_from_environment(data: Path, limit: int | None = None) -> Settings:
 
 def _keys() -> dict[str, tuple[str, str]]:
     """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>."""
-    logins = {name.removeprefix("KAOSET_LOGIN_"): value for name, value in os.environ.items() if value}
-    return {
-        host: (login, os.environ.get(f"KAOSET_API_KEY_{host}", ""))
-        for host, login in logins.items()
-        if f"KAOSET_LOGIN_{host}" in os.environ
-    }
+    prefix = "KAOSET_LOGIN_"
+    hosts = [name.removeprefix(prefix) for name, login in os.environ.items() if name.startswith(prefix) and login]
+    return {host: (os.environ[prefix + host], os.environ.get(f"KAOSET_API_KEY_{host}", "")) for host in hosts}
 
 
 def _count(name: str, default: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.manifest import sha256_of
 from pipeline.records import Detection, FaceCrop, Image, Post, ReviewDecision
 
+Decisions = Mapping[str, ReviewDecision]  # by SHA-256 of the crop
 SHORTEST = 6  # digits of a hash that a person must type
 
 
@@ -39,14 +40,15 @@ def explain(catalog: Catalog, name: str) -> list[Way]:
             name = sha256_of(Path(name))
     post = catalog.post(name)
     if post is not None:
-        return [_of_post(catalog, post, "")]
+        return [_of_post(catalog, post, "", catalog.decisions())]
     sha256 = name.lower()
     if len(sha256) < SHORTEST or set(sha256) - set("0123456789abcdef"):
         raise UsageError(f"{name}: no such post; give a post's id (board:123), a SHA-256 or a file")
     posts = {post.id: post for post in _posts_of(catalog, sha256)}
     if not posts:
         raise UsageError(f"{name}: unknown to this catalog; is it the right --data?")
-    return [_of_post(catalog, posts[post_id], sha256) for post_id in sorted(posts)]
+    decisions = catalog.decisions()
+    return [_of_post(catalog, posts[post_id], sha256, decisions) for post_id in sorted(posts)]
 
 
 def _posts_of(catalog: Catalog, sha256: str) -> Iterator[Post]:
@@ -61,7 +63,7 @@ def _posts_of(catalog: Catalog, sha256: str) -> Iterator[Post]:
                     yield post
 
 
-def _of_post(catalog: Catalog, post: Post, wanted: str) -> Way:
+def _of_post(catalog: Catalog, post: Post, wanted: str, decisions: Decisions) -> Way:
     way = Way(f"post {post.id}")
     way.facts.append(post.page_url)
     shown = [post.rating and f"rating {post.rating}", post.posted_at and f"posted {post.posted_at:%Y-%m-%d %H:%M} UTC"]
@@ -70,18 +72,18 @@ def _of_post(catalog: Catalog, post: Post, wanted: str) -> Way:
     for said in catalog.history(post.id):
         way.facts.append(_told(said))
         images.update({one.sha256: one for one in said.outputs if isinstance(one, Image)})
-    way.parts = [_of_image(catalog, image, wanted) for image in images.values()]
+    way.parts = [_of_image(catalog, image, wanted, decisions) for image in images.values()]
     return way
 
 
-def _of_image(catalog: Catalog, image: Image, wanted: str) -> Way:
+def _of_image(catalog: Catalog, image: Image, wanted: str, decisions: Decisions) -> Way:
     way = Way(f"image {image.sha256}")
     way.facts.append(f"{image.format} {image.width}×{image.height}, {image.bytes:,} bytes, md5 {image.md5}")
     faces: dict[str, Detection] = {}
     for said in [*catalog.history(f"{image.post_id}={image.sha256}"), *catalog.history(image.sha256)]:
         way.facts.append(_told(said))
         faces.update({one.id: one for one in said.outputs if isinstance(one, Detection)})
-    parts = [(_crops_of(catalog, face), _of_face(catalog, face)) for face in faces.values()]
+    parts = [(_crops_of(catalog, face), _of_face(catalog, face, decisions)) for face in faces.values()]
     exact = [part for crops, part in parts if wanted and any(crop.startswith(wanted) for crop in crops)]
     way.parts = exact or [part for _, part in parts]
     return way
@@ -91,11 +93,10 @@ def _crops_of(catalog: Catalog, face: Detection) -> set[str]:
     return {one.sha256 for said in catalog.history(face.id) for one in said.outputs if isinstance(one, FaceCrop)}
 
 
-def _of_face(catalog: Catalog, face: Detection) -> Way:
+def _of_face(catalog: Catalog, face: Detection, decisions: Decisions) -> Way:
     box = face.box
     way = Way(f"face at {box.left},{box.top} {box.width}×{box.height}")
     way.facts.append(f"{face.detector} {face.score:.3f}{', agreed' if face.agreed else ''}")
-    decisions = catalog.decisions()
     for said in catalog.history(face.id):
         way.facts.append(_told(said))
         for crop in said.outputs:

@@ -151,11 +151,11 @@ def run_stage(
         for outcome in stage(iter(new.values()), store):
             journal.add(stage.key(outcome.item), outcome, new)
             progress(stage.name, len(known) + len(journal.judged), len(by_key))
-    except BaseException:
-        if not whole:
+    finally:
+        if not whole:  # what was judged before a stop or an error is not judged again
             journal.commit()
-        raise
-    journal.commit(last=True)
+    if whole:
+        journal.commit()
     lost = new.keys() - journal.judged
     if lost:
         raise InvariantError(f"{stage.name}: {len(lost)} items got no outcome, among them {min(lost)}")
@@ -236,9 +236,9 @@ class _Journal:
         if due and not self._whole:
             self.commit()
 
-    def commit(self, *, last: bool = False) -> None:
+    def commit(self) -> None:
         """Write what is pending; groups of a corpus are written all at once, over what stood there."""
-        if self._pending or (last and self._whole):
+        if self._pending or self._whole:
             self._catalog.record(self._stage.name, self._mark, self._pending, anew=self._whole)
         self._pending = []
         self._written = time.monotonic()
@@ -279,6 +279,7 @@ class Build:
         self.release: Release | None = None
         self._stack = ExitStack()
         self._items: list[Any] = []
+        self._posts: dict[str, Post] = {}
         self._images: dict[str, Image] = {}
 
     def __enter__(self) -> Self:
@@ -381,8 +382,8 @@ class Build:
 
     def _listed(self) -> list[Post]:
         listings = [source.listing for source in self._sources().values()]
-        posts = {post.id: post for name in listings for post in self.catalog.posts(name, self.settings.limit)}
-        return [posts[post_id] for post_id in sorted(posts)]
+        self._posts = {post.id: post for name in listings for post in self.catalog.posts(name, self.settings.limit)}
+        return [self._posts[post_id] for post_id in sorted(self._posts)]
 
     def _select(self) -> SelectPosts:
         wanted = self.recipe.filter
@@ -477,9 +478,7 @@ class Build:
         rows = []
         for crop in crops:
             image = self._images[crop.detection.image_sha256]
-            post = self.catalog.post(image.post_id)
-            if post is None:
-                raise InvariantError(f"{image.post_id}: an image without its post")
+            post = self._posts[image.post_id]
             split = split_of(crop.family, self.recipe.seed, shares)
             rows.append(row(crop, image, post, decisions.get(crop.sha256), split))
         return rows
