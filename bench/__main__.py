@@ -118,11 +118,11 @@ def sources(share: float, progress: Progress) -> list[Table]:
         progress(f"pace of {runs} runs", 0, 0)
         paces.append(downloads.pace(runs, posts=_part(PACE_POSTS, share), gap_s=GAP_S, window_s=WINDOW_S))
     progress("many hosts", 0, 0)
-    load = downloads.load(HOSTS, _part(POSTS_PER_HOST, share), share=FAULT_SHARE)
+    many = downloads.load(HOSTS, _part(POSTS_PER_HOST, share), share=FAULT_SHARE)
     progress("kills", 0, 0)
     killed = downloads.kill(KILL_HOSTS, _part(KILL_POSTS, share), kills=KILLS, share=FAULT_SHARE)
     costs = cost.costs(_part(COST_IMAGES, share), progress)
-    return [tables.downloader(paces, load, killed), tables.fetching(costs)]
+    return [tables.downloader(paces, many, killed), tables.fetching(costs)]
 
 
 def _part(whole: int, share: float) -> int:

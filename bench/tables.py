@@ -196,7 +196,7 @@ def downloader(paces: Sequence[Pace], load: Load, killed: Killed) -> Table:
         "By the boards' own logs, from list to scrape; the runs are processes of their own. "
         f"Rate: {1 / paces[0].gap_s:.0f} requests a second are configured. "
         f"Many hosts: {load.faults:,} of {load.requests:,} answers were wrong (429, 500, 503, stalls, resets, cut and "
-        f"short bodies, web pages, empty lists), {load.wrong:,} posts are planted to be dropped; it took {seconds:.0f} s. "
+        f"short bodies, web pages, empty lists) and {load.wrong:,} posts planted to be dropped; in {seconds:.0f} s. "
         f"Kills: a file whose last byte was on its way when a kill came cannot be known to have arrived; "
         f"{killed.excused} such were asked for again, of {killed.threads} under way at each kill."
     )
