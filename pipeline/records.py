@@ -35,7 +35,9 @@ class Reason(StrEnum):
     GONE = "gone"  # the file host answers 404 or 410
     FORBIDDEN = "forbidden"  # the file host answers 401, 403 or 451
     NOT_FOR_AI = "not_for_ai"  # the file host says noai or noimageai (X-Robots-Tag)
+    ROBOTS = "robots"  # robots.txt of the host closes this address
     UNREACHABLE = "unreachable"  # no whole answer after all tries; the next run tries again
+    PARKED = "parked"  # its host is left alone for this run; the next run tries it
     TOO_LARGE = "too_large"  # more bytes than scrape.max_bytes
     EMPTY = "empty"  # the file has no bytes
     NOT_AN_IMAGE = "not_an_image"  # the bytes are no picture, whatever the name says
@@ -69,7 +71,7 @@ class Reason(StrEnum):
     @property
     def transient(self) -> bool:
         """Whether the next run judges the item again: the item is not to blame."""
-        return self is Reason.UNREACHABLE
+        return self in {Reason.UNREACHABLE, Reason.PARKED}
 
 
 class Record:
