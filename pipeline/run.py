@@ -26,9 +26,18 @@ from pipeline.detectors import lbpcascade
 from pipeline.errors import DetectorError, InvariantError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
-from pipeline.http import Client
+from pipeline.http import Client, Hosts
 from pipeline.manifest import ManifestRow, row, split_of
-from pipeline.recipe import BoardSection, FolderSection, Recipe, UrlsSection, VideoSection, source_name
+from pipeline.recipe import (
+    MANNERS,
+    BoardSection,
+    FolderSection,
+    Recipe,
+    UrlsSection,
+    VideoSection,
+    WebSection,
+    source_name,
+)
 from pipeline.records import FaceCrop, Image, Post, Record
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles
@@ -68,6 +77,11 @@ class DataFolder:
     def store(self) -> Store:
         """Images and crops by SHA-256."""
         return Store(self.root / "store")
+
+    @property
+    def pace(self) -> Path:
+        """When which host was asked last, by any run."""
+        return self.root / "pace"
 
     @property
     def parts(self) -> Path:
@@ -296,10 +310,10 @@ class Build:
             stack.callback(self.catalog.close)
             self._tidy()
             self._stop = threading.Event()
-            self._client = Client(
-                contact=self.recipe.scrape.contact, min_gap_s=self._gap(), tries=6, backoff_s=0.5, stop=self._stop
-            )
-            stack.callback(self._client.close)
+            self._hosts = Hosts(self.folder.pace)
+            stack.callback(self._hosts.close)
+            self._clients = stack.enter_context(ExitStack())
+            self._client_of: dict[str, Client] = {}
             self._workers = Workers(
                 self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
             )
@@ -510,9 +524,23 @@ class Build:
         )
         return report
 
-    def _gap(self) -> float:
-        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, BoardSection | UrlsSection)]
-        return max(gaps, default=1.0)
+    def _client(self, section: WebSection, *, private: bool = False) -> Client:
+        """Give what asks in the name of one source; all of them keep the pace of each host together."""
+        name = source_name(section)
+        if name not in self._client_of:
+            documented = isinstance(section, BoardSection)
+            client = self._client_of[name] = Client(
+                hosts=self._hosts,
+                contact=self.recipe.scrape.contact,
+                min_gap_s=section.min_gap_s,
+                private=private or section.private_hosts,
+                robots=section.robots == "strict" or (section.robots == "documented" and not documented),
+                tries=6,
+                backoff_s=0.5,
+                stop=self._stop,
+            )
+            self._clients.callback(client.close)
+        return self._client_of[name]
 
     def _sources(self) -> dict[str, Source]:
         return {source_name(section): self._source(section) for section in self.recipe.sources}
@@ -539,8 +567,8 @@ class Build:
         return VideoSource(**section.model_dump(exclude={"kind"}), limit=self.settings.limit)
 
     def _urls(self, section: UrlsSection) -> Source:
-        fields = section.model_dump(exclude={"kind", "min_gap_s"})
-        return UrlsSource(**fields, client=self._client, limit=self.settings.limit)
+        fields = section.model_dump(exclude={"kind", *MANNERS})
+        return UrlsSource(**fields, client=self._client(section), limit=self.settings.limit)
 
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
@@ -557,7 +585,7 @@ class Build:
             login=login,
             api_key=api_key,
             limit=self.settings.limit,
-            client=self._client,
+            client=self._client(section, private=section.board == SANDBOX),
             **{field: getattr(section, field) for field in own},
         )
 
