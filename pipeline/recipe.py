@@ -199,8 +199,10 @@ class ScrapeSection(_Section):
 
     contact: str = "https://pypi.org/project/kaoset"
     """Goes into the User-Agent: an address where a board's admin can reach you."""
-    threads: int = Field(4, ge=1, le=64)
-    """Files under way at once, over all hosts; the pace of one host is `min_gap_s`."""
+    threads: int = Field(16, ge=1, le=256)
+    """Files under way at once, over all hosts."""
+    per_host: int = Field(2, ge=1, le=16)
+    """Files of one host under way at once; its pace is `min_gap_s`, whatever stands here."""
     max_bytes: int = Field(100_000_000, gt=0)
     """Largest file that is fetched."""
     max_pixels: int = Field(100_000_000, gt=0)

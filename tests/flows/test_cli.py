@@ -426,7 +426,7 @@ def test_no_words_at_all_are_answered_with_the_help(flow: Flow) -> None:
 
 def test_two_runs_on_one_folder(data: Path, flow: Flow) -> None:
     """The second is told who is there."""
-    with DataFolder(data).lock():
+    with DataFolder(data).lock("sandbox"):
         answer = flow(*SANDBOX, "--data", data)
 
     assert (answer.code, "another run works on it (process " in answer.complaint) == (1, True)

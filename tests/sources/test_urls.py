@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import faulty
+import make
 import pytest
 from faulty import cut, ranged, reply
 from urllib3 import HTTPHeaderDict
@@ -19,10 +20,9 @@ from urllib3 import HTTPHeaderDict
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
 from pipeline.http import Client
+from pipeline.judge import run_stage
 from pipeline.pixels import encode_png
 from pipeline.records import Post, Reason
-from pipeline.run import run_stage
-from pipeline.scrape import FetchFiles
 from pipeline.select import SelectPosts
 from pipeline.sources import Fetched, Page, Refused
 from pipeline.sources.urls import UrlsSource, not_for_ai
@@ -346,7 +346,7 @@ def test_a_list_over_many_hosts_ends_with_a_reason_for_each(
         (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         web = source(tmp_path / "a.jsonl", client=client, rating="g")
         listed = [post for page in web.pages(None) for post in page.posts]
-        stage = FetchFiles(sources={"web": web}, parts=tmp_path / "parts", threads=4, stop=client.stop)
+        stage = make.fetch_files(tmp_path, {"web": web}, stop=client.stop)
         store = Store(tmp_path / "store")
 
         report, images = run_stage(stage, listed, sqlite_catalog, store, lambda *_: None)

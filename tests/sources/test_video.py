@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import make
 import numpy as np
 import pytest
 
 from pipeline import pixels
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
+from pipeline.judge import run_stage
 from pipeline.records import Image, Post, Reason
-from pipeline.run import run_stage
 from pipeline.sandbox.episodes import Episode, Film
-from pipeline.scrape import FetchFiles
 from pipeline.sources import Fetched, Page, Refused, video
 from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept
@@ -443,7 +443,7 @@ def test_threads_fetch_what_was_listed(folder: Path, tmp_path: Path, sqlite_cata
     films = source(folder, halves=True)
     listed = [post for page in films.pages(None) for post in page.posts]
     store = Store(tmp_path / "store")
-    stage = FetchFiles(sources={"films": films}, parts=tmp_path / "parts", threads=4)
+    stage = make.fetch_files(tmp_path, {"films": films})
 
     report, images = run_stage(stage, listed, sqlite_catalog, store, lambda *_: None)
 
@@ -468,7 +468,7 @@ def test_faces_of_a_shared_opening_are_kept_once(folder: Path, tmp_path: Path) -
     }
     frames = source(folder)
     store = Store(tmp_path / "store")
-    stage = FetchFiles(sources={"films": frames}, parts=tmp_path / "parts", threads=2)
+    stage = make.fetch_files(tmp_path, {"films": frames}, threads=2)
     listed = [post for page in frames.pages(None) for post in page.posts]
     images = [outcome.outputs[0] for outcome in stage(listed, store) if isinstance(outcome, Kept)]
     detections = []
