@@ -209,7 +209,12 @@ def date_tag(since: date | None, until: date | None) -> str:
 def text(row: Row, name: str) -> str:
     """Give a text that every file and catalog can hold, without NUL and halves of characters; empty if it is none."""
     value = row.get(name)
-    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else ""
+    return plain(value) if isinstance(value, str) else ""
+
+
+def plain(words: str) -> str:
+    """Put U+FFFD in place of what no file and no catalog can hold: NUL and halves of characters."""
+    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", words)
 
 
 def md5_of(row: Row, name: str) -> str | None:
