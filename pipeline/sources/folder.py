@@ -125,17 +125,29 @@ def files_below(root: Path, endings: frozenset[str], left_out: Collection[Path |
     Raises:
         UsageError: A folder cannot be read.
     """
-    # It does not enter linked folders: those inside are met anyway.
-    for folder, folders, names in os.walk(root, onerror=_refuse_folder):
-        folders[:] = sorted(
-            one for one in folders if not one.startswith(".") and _place(Path(folder, one)) not in left_out
-        )
-        for name in sorted(names):
-            file = Path(folder, name)
-            if name.startswith(".") or file.suffix.lower().removeprefix(".") not in endings:
+    waiting = [root]  # not os.walk: it calls itself for each folder inside another, and a thousand are too many for it
+    while waiting:
+        folders, others = _inside(waiting.pop())
+        for file in others:
+            if file.suffix.lower().removeprefix(".") not in endings:
                 continue
             if _is_plain(file) and Path(os.path.realpath(file)).is_relative_to(root):
                 yield file
+        waiting += (folder for folder in reversed(folders) if folder not in left_out)
+
+
+def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Give folders and all else, by name; hidden ones aside. A linked folder is none: inside, it is met anyway."""
+    folders: list[Path] = []
+    others: list[Path] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not entry.name.startswith("."):
+                    (folders if entry.is_dir(follow_symlinks=False) else others).append(folder / entry.name)
+    except OSError as error:
+        _refuse_folder(error)
+    return folders, others
 
 
 def _is_plain(file: Path) -> bool:
