@@ -557,13 +557,16 @@ class Build:
 
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
-        own = type(section).model_fields.keys() - BoardSection.model_fields.keys()  # what this dialect alone knows
+        # What this dialect alone knows; what is None is for the table of boards to say.
+        own = type(section).model_fields.keys() - BoardSection.model_fields.keys()
+        own = {field for field in own if getattr(section, field) is not None}
         address, make = self._speaker(section.kind, section.board)
         login, api_key = self.settings.keys.get(key_name(address), (None, None))
         return make(
             name=source_name(section),
             address=address,
             query=section.query,
+            file=section.file,
             since=wanted.since if section.push_down else None,
             until=wanted.until if section.push_down else None,
             ratings=wanted.ratings if section.push_down else (),

@@ -42,7 +42,7 @@ from pipeline.errors import KaosetError, WorldError
 from pipeline.sandbox.dialect import only, page_of, parse, row_of
 from pipeline.sandbox.gelbooru import Gelbooru
 from pipeline.sandbox.moebooru import Moebooru
-from pipeline.sandbox.posts import DEFAULT_POSTS, Kind, PlantedPost, Sandbox, build, die_with_parent
+from pipeline.sandbox.posts import DEFAULT_POSTS, SAMPLE_WIDTH, Kind, PlantedPost, Sandbox, build, die_with_parent
 from pipeline.sandbox.search import Ask, Dialect, Refusal
 from pipeline.sandbox.szurubooru import Szurubooru
 
@@ -376,14 +376,15 @@ class _Site:
 
     async def smaller(self, request: Request) -> Response:
         """A variant, made when it is asked for."""
-        name = request.path_params["name"].removeprefix("sample-")
-        post = self.by_md5.get(name.partition(".")[0])
+        address = request.url.path
+        digits = re.search(r"[0-9a-f]{32}", address)
+        post = self.by_md5.get(digits[0]) if digits else None
         path = self.sandbox.path(post) if post else None
-        if post is None or path is None or post.kind not in _SHRINKABLE:
-            raise _no_file(name)
-        folder = request.url.path.split("/")[1]
-        side = 850 if folder == "sample" else int(folder.partition("x")[0])
-        webp = name.endswith(".webp")
+        if post is None or path is None or not post.shrinkable:
+            raise _no_file(address)
+        square = re.match(r"/(\d{3})x", address)
+        side = int(square[1]) if square else post.width if "/jpeg/" in address else SAMPLE_WIDTH
+        webp = address.endswith(".webp")
         data = await run_in_threadpool(_shrink, path, side, "WEBP" if webp else "JPEG")
         return Response(data, media_type="image/webp" if webp else "image/jpeg")
 
@@ -394,12 +395,6 @@ class _Site:
     async def show_truth(self, _: Request) -> Response:
         """All that is true of every post."""
         return JSONResponse([post.to_json() for post in self.sandbox.posts])
-
-
-_SHRINKABLE = frozenset(Kind) - {
-    *(Kind.HIDDEN, Kind.GONE, Kind.VIDEO, Kind.UGOIRA, Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.BOMB),
-    Kind.SIXTEEN_BIT,
-}
 
 
 def _host(request: Request) -> str:
@@ -417,7 +412,7 @@ def _no_file(name: str) -> Refusal:
 def _shrink(path: Path, side: int, kind: str) -> bytes:
     with Pictures.open(path) as picture:
         small = picture.convert("RGB")
-    small.thumbnail((side, side if side < 850 else 10 * side))
+    small.thumbnail((side, side if side < SAMPLE_WIDTH else 10 * side))
     buffer = io.BytesIO()
     small.save(buffer, kind, quality=85)
     return buffer.getvalue()
@@ -506,6 +501,7 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
     others = [
         *(_listing(site, dialect, path) for dialect in dialects for path in dialect.listings),
         *(Route(dialect.prefix + dialect.files, site.file) for dialect in dialects),
+        *(Route(dialect.prefix + path, site.smaller) for dialect in dialects for path in dialect.samples),
     ]
     routes = [
         *others,
