@@ -20,7 +20,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -68,17 +68,33 @@ class Fault(StrEnum):
     BUSY_SECONDS = "busy_seconds"  # 429 with Retry-After: 0.2
     BUSY_DATE = "busy_date"  # 429 with Retry-After: an HTTP date
     ERROR = "error"  # 500
+    UNAVAILABLE = "unavailable"  # 503, as nginx limits
+    DENIED = "denied"  # 403; never by chance: no further try brings another answer
     STALL = "stall"  # nothing for a while, then the answer
     RESET = "reset"  # the connection is reset before any answer
     CUT = "cut"  # half of the body, then the connection ends
     EMPTY_LIST = "empty_list"  # [] in the middle of a listing, once
+    SHORT = "short"  # half of the body, and a Content-Length that says that this is all
+    PAGE = "page"  # a web page, and 200
 
 
 # How often each comes; stalls are rare because they cost time.
-_FAULTS = (
+PLAIN_FAULTS = (
     *(Fault.BUSY, Fault.BUSY_SECONDS, Fault.BUSY_SECONDS, Fault.BUSY_DATE, Fault.ERROR, Fault.ERROR),
-    *(Fault.STALL, Fault.RESET, Fault.RESET, Fault.CUT, Fault.CUT, Fault.CUT, Fault.CUT),
+    *(Fault.UNAVAILABLE, Fault.STALL, Fault.RESET, Fault.RESET, Fault.CUT, Fault.CUT, Fault.CUT, Fault.CUT),
 )
+# Nothing but a checksum tells that these answers are wrong; a board that states none would make fools of us.
+LIES = (Fault.SHORT, Fault.PAGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Climate:
+    """Which answers go wrong, and how often; the same ones for the same seed."""
+
+    seed: int = 0
+    share: float = FAULT_SHARE
+    kinds: Sequence[Fault] = PLAIN_FAULTS
+    always: Mapping[str, Fault] = field(default_factory=dict)  # by the last part of the path: what never goes right
 
 
 @dataclass(slots=True)
@@ -90,6 +106,7 @@ class Asked:
     range: str | None  # the Range header
     user_agent: str
     at: float  # seconds since 1970, when it came
+    client: int = 0  # the port that it came from: one for each connection
     status: int = 0  # 0: the connection was reset before a status
     sent: int = 0  # bytes of the body that were handed to the network
     fault: Fault | None = None
@@ -115,19 +132,28 @@ class Board:
 class _Weather:
     """Decides by seed, address and how often it was asked which answer goes wrong."""
 
-    seed: int
+    climate: Climate
     asked: dict[str, tuple[int, int]] = field(default_factory=dict)  # times asked, faults in a row
+    lied: set[str] = field(default_factory=set)  # once each: who is lied to twice has to believe it
     emptied: bool = False
 
     def next(self, address: str) -> Fault | None:
         """The fault of the next answer for *address*, or None."""
+        if always := self.climate.always.get(address.rpartition("/")[2]):
+            return always
         times, streak = self.asked.get(address, (0, 0))
-        draw = hashlib.sha256(f"{self.seed} {address} {times}".encode()).digest()
-        if streak >= FAULTS_IN_A_ROW or int.from_bytes(draw[:4], "big") >= FAULT_SHARE * 2**32:
+        draw = hashlib.sha256(f"{self.climate.seed} {address} {times}".encode()).digest()
+        if streak >= FAULTS_IN_A_ROW or int.from_bytes(draw[:4], "big") >= self.climate.share * 2**32:
             self.asked[address] = times + 1, 0
             return None
         self.asked[address] = times + 1, streak + 1
-        return _FAULTS[draw[4] % len(_FAULTS)]
+        fault = self.climate.kinds[draw[4] % len(self.climate.kinds)]
+        if fault not in LIES:
+            return fault
+        if address in self.lied:
+            return Fault.CUT
+        self.lied.add(address)
+        return fault
 
     def empties(self, posts: Sequence[PlantedPost], *, deep: bool) -> bool:
         """Whether this page of a listing comes empty: the first that is neither the start nor the end."""
@@ -171,6 +197,25 @@ async def _reset(scope: Scope, receive: Receive) -> None:
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     await _until_gone(receive)
+
+
+@dataclass
+class _Shortener:
+    """Lets half of a body through, and says that it is all."""
+
+    send: Send
+    left: int = -1  # bytes; -1 before the headers
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = dict(message["headers"])
+            self.left = int(headers.get(b"content-length", b"0")) // 2
+            headers[b"content-length"] = str(self.left).encode()
+            await self.send({**message, "headers": list(headers.items())})
+            return
+        body = message.get("body", b"")[: self.left]
+        self.left -= len(body)
+        await self.send({**message, "body": body})
 
 
 @dataclass
@@ -244,6 +289,14 @@ class _Door:
                 message = "The database timed out running your query."
                 refusal = Refusal(500, "ActiveRecord::QueryCanceled", message)
                 await JSONResponse(refusal.body(), 500)(scope, receive, send)
+            case Fault.UNAVAILABLE:
+                await HTMLResponse("<title>503 Service Temporarily Unavailable</title>", 503)(scope, receive, send)
+            case Fault.DENIED:
+                await HTMLResponse("<title>403 Forbidden</title>", 403)(scope, receive, send)
+            case Fault.PAGE:
+                await HTMLResponse("<title>We will be back soon</title>")(scope, receive, send)
+            case Fault.SHORT:
+                await self.app(scope, receive, _Shortener(send))
             case Fault.RESET:
                 await _reset(scope, receive)
             case Fault.CUT:
@@ -264,6 +317,7 @@ def _asked(scope: Scope) -> Asked:
         range=headers.get("range"),
         user_agent=headers.get("user-agent", ""),
         at=time.time(),
+        client=scope["client"][1],
     )
 
 
@@ -511,6 +565,7 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
         Route("/counts/posts.json", site.counts),
         Route("/original/{a}/{b}/{name}", site.original),
         *variants,
+        Route("/sandbox/files/{name}", site.original),
         Route("/sandbox/log", site.show_log),
         Route("/sandbox/truth", site.show_truth),
     ]
@@ -519,23 +574,24 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
 
 @contextlib.contextmanager
 def serve(
-    sandbox: Sandbox, *, port: int = 0, faults: bool = False, host: str = "127.0.0.1", seed: int = 0
+    sandbox: Sandbox, *, port: int = 0, faults: bool | Climate = False, host: str = "127.0.0.1", seed: int = 0
 ) -> Iterator[Board]:
     """Serve a board from a thread of this process, until the block ends.
 
     Args:
         sandbox: What the board holds.
         port: To listen on; 0 takes any free one.
-        faults: Whether answers go wrong now and then.
+        faults: Whether answers go wrong now and then, or which ones do.
         host: The address to listen on.
-        seed: Of the faults.
+        seed: Of the faults, where *faults* does not say which.
 
     Raises:
         WorldError: The port cannot be had.
     """
     log: list[Asked] = []
     with _listen(host, port) as listener:
-        application = _application(sandbox, log, _Weather(seed) if faults else None)
+        climate = faults if isinstance(faults, Climate) else Climate(seed=seed)
+        application = _application(sandbox, log, _Weather(climate) if faults else None)
         config = uvicorn.Config(
             application,
             http=_Protocol,
