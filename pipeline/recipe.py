@@ -27,7 +27,23 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class BoardSection(_Section):
+class WebSection(_Section):
+    """What is asked over the network."""
+
+    kind: str
+    name: str
+    min_gap_s: float = Field(1.0, ge=0)
+    """Least seconds between two requests to one host, of all runs together; slow and busy hosts are given more."""
+    robots: Literal["documented", "strict", "off"] = "documented"
+    """`documented`: robots.txt decides, save for a board's documented API and the files it names; `strict`: always."""
+    private_hosts: bool = False
+    """Ask hosts on this machine and on private networks too; only for a board that is yours."""
+
+
+MANNERS = ("min_gap_s", "robots", "private_hosts")  # how a source asks, not what
+
+
+class BoardSection(WebSection):
     """A board of images."""
 
     kind: str
@@ -40,8 +56,6 @@ class BoardSection(_Section):
     """Tags as on the board's own search page."""
     push_down: bool = True
     """Ask the board only for dates and ratings that the filter keeps; off: list all, and drop here with a reason."""
-    min_gap_s: float = Field(1.0, ge=0)
-    """Least seconds between two requests to one host."""
 
 
 class DanbooruSection(BoardSection):
@@ -118,7 +132,7 @@ class VideoSection(_Section):
     """Seconds of each film that are looked at."""
 
 
-class UrlsSection(_Section):
+class UrlsSection(WebSection):
     """A list of addresses (.csv .tsv .txt .jsonl .parquet), perhaps with md5, tags, date, page_url, rating."""
 
     kind: Literal["urls"]
@@ -132,8 +146,6 @@ class UrlsSection(_Section):
     """What you declare pictures to be whose row does not say; without it they are dropped by their rating."""
     obey_noai: bool = True
     """Leave files alone whose host answers `X-Robots-Tag: noai` or `noimageai`."""
-    min_gap_s: float = Field(1.0, ge=0)
-    """Least seconds between two requests to one host."""
 
 
 Source = Annotated[
@@ -319,7 +331,7 @@ class Recipe(_Section):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
-def source_name(source: BoardSection | FolderSection | VideoSection | UrlsSection) -> str:
+def source_name(source: WebSection | FolderSection | VideoSection) -> str:
     """Name a source: what the person said, or the board."""
     if source.name or not isinstance(source, BoardSection):
         return source.name
@@ -375,7 +387,8 @@ def documented(recipe: Recipe) -> str:
 def _documented(section: BaseModel, path: str) -> list[str]:
     lines: list[str] = []
     tables: list[str] = []
-    for key, field in type(section).model_fields.items():
+    fields = sorted(type(section).model_fields.items(), key=lambda item: item[0] in MANNERS)
+    for key, field in fields:
         value = getattr(section, key)
         if isinstance(value, BaseModel):
             tables += [

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,10 +26,19 @@ from pipeline.detectors import lbpcascade
 from pipeline.errors import DetectorError, InvariantError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
-from pipeline.http import Client
+from pipeline.http import Client, Hosts
 from pipeline.manifest import ManifestRow, row, split_of
-from pipeline.recipe import BoardSection, FolderSection, Recipe, UrlsSection, VideoSection, source_name
-from pipeline.records import FaceCrop, Image, Post, Reason, Record
+from pipeline.recipe import (
+    MANNERS,
+    BoardSection,
+    FolderSection,
+    Recipe,
+    UrlsSection,
+    VideoSection,
+    WebSection,
+    source_name,
+)
+from pipeline.records import FaceCrop, Image, Post, Record
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles
 from pipeline.select import SelectPosts
@@ -42,6 +51,8 @@ from pipeline.store import Store
 from pipeline.workers import Workers
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
+# Of catalog, stage, fingerprint, keys and store: the keys of the items that the stage shall judge in this run.
+Which = Callable[[Catalog, str, str, Collection[str], Store], set[str]]
 R = TypeVar("R", bound=Record)
 
 STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
@@ -66,6 +77,11 @@ class DataFolder:
     def store(self) -> Store:
         """Images and crops by SHA-256."""
         return Store(self.root / "store")
+
+    @property
+    def pace(self) -> Path:
+        """When which host was asked last, by any run."""
+        return self.root / "pace"
 
     @property
     def parts(self) -> Path:
@@ -113,6 +129,25 @@ class DataFolder:
         return file
 
 
+def new_or_due(catalog: Catalog, stage: str, mark: str, keys: Collection[str], store: Store) -> set[str]:
+    """Choose what was never judged, what failed and comes up again now, and what was made and is no longer there."""
+    said = catalog.judged(stage, mark, keys)
+    due = catalog.due(stage, mark, (key for key, reason in said.items() if reason and reason.transient))
+    made = catalog.outputs(stage, mark, said.keys() - due)
+    lost = {
+        key
+        for key, records in made.items()
+        for record in records
+        if isinstance(record, Image | FaceCrop) and not store.has(record.sha256)
+    }
+    return (set(keys) - said.keys()) | due | lost
+
+
+def failed_before(catalog: Catalog, stage: str, mark: str, keys: Collection[str], _store: Store) -> set[str]:
+    """Choose what failed for a reason that lies with the server or the line, whenever it would come up again."""
+    return {key for key, reason in catalog.judged(stage, mark, keys).items() if reason and reason.failed}
+
+
 def run_stage(
     stage: Stage[Any],
     items: Sequence[Record],
@@ -121,6 +156,7 @@ def run_stage(
     progress: Progress,
     *,
     corpus: str = "",
+    which: Which = new_or_due,
 ) -> tuple[StageReport, list[Any]]:
     """Judge those of *items* that the catalog does not remember, and return what the stage keeps of all of them.
 
@@ -131,6 +167,7 @@ def run_stage(
         store: Where the bytes lie.
         progress: Told of every outcome.
         corpus: Names the dataset that a `Scope.CORPUS` stage sees.
+        which: Chooses whom to judge, the others are recalled. A corpus is judged whole.
 
     Returns:
         The counts over all items, and the outputs in the order of the items.
@@ -142,15 +179,15 @@ def run_stage(
     mark = fingerprint(stage, corpus)
     by_key = _by_key(stage, items)
     whole = stage.scope is Scope.CORPUS
-    known = {} if whole else _final(catalog.judged(stage.name, mark, by_key))
-    known = _without_lost(known, catalog.outputs(stage.name, mark, known), store)
-    new = {key: item for key, item in by_key.items() if key not in known}
+    chosen = by_key.keys() if whole else which(catalog, stage.name, mark, by_key, store)
+    new = {key: item for key, item in by_key.items() if key in chosen}
+    known = len(by_key) - len(new)
     journal = _Journal(catalog, stage, mark, whole)
-    progress(stage.name, len(known), len(by_key))
+    progress(stage.name, known, len(by_key))
     try:
         for outcome in stage(iter(new.values()), store):
             journal.add(stage.key(outcome.item), outcome, new)
-            progress(stage.name, len(known) + len(journal.judged), len(by_key))
+            progress(stage.name, known + len(journal.judged), len(by_key))
     finally:
         if not whole:  # what was judged before a stop or an error is not judged again
             journal.commit()
@@ -195,24 +232,6 @@ def _by_key(stage: Stage[Any], items: Sequence[Record]) -> dict[str, Any]:
     return by_key
 
 
-def _final(said: dict[str, Reason | None]) -> dict[str, Reason | None]:
-    """Leave out what is worth another try."""
-    return {key: reason for key, reason in said.items() if not (reason and reason.transient)}
-
-
-def _without_lost(
-    known: dict[str, Reason | None], made: dict[str, tuple[Record, ...]], store: Store
-) -> dict[str, Reason | None]:
-    """Leave out what must be made anew, because its bytes are no longer in the store."""
-    lost = {
-        key
-        for key, records in made.items()
-        for record in records
-        if isinstance(record, Image | FaceCrop) and not store.has(record.sha256)
-    }
-    return {key: reason for key, reason in known.items() if key not in lost}
-
-
 class _Journal:
     """Writes outcomes down, often enough that a kill costs little and seldom enough to be cheap."""
 
@@ -255,6 +274,7 @@ class Settings:
     sandbox_url: str = ""  # "": start one when a source asks for it
     sandbox_posts: int = 600
     sandbox_faults: bool = False
+    retry_failed: bool = False  # list nothing, and fetch only what failed before
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # login and API key, by `key_name` of the host
 
 
@@ -290,10 +310,10 @@ class Build:
             stack.callback(self.catalog.close)
             self._tidy()
             self._stop = threading.Event()
-            self._client = Client(
-                contact=self.recipe.scrape.contact, min_gap_s=self._gap(), tries=6, backoff_s=0.5, stop=self._stop
-            )
-            stack.callback(self._client.close)
+            self._hosts = Hosts(self.folder.pace)
+            stack.callback(self._hosts.close)
+            self._clients = stack.enter_context(ExitStack())
+            self._client_of: dict[str, Client] = {}
             self._workers = Workers(
                 self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
             )
@@ -346,6 +366,20 @@ class Build:
                 )
             case "scrape":
                 report, self._items = recall_stage(self._scrape(), self._items, self.catalog)
+            case _:
+                return self.step(name)
+        self.reports.append(report)
+        return report
+
+    def retry(self, name: str) -> StageReport:
+        """Run the stage of that name on what is listed already, fetching nothing but the files that failed before."""
+        match name:
+            case "list":
+                return self.recall(name)
+            case "scrape":
+                report = self._through(self._scrape(), failed_before)
+                if not report.judged:
+                    self._say("no file failed before, so none is fetched")
             case _:
                 return self.step(name)
         self.reports.append(report)
@@ -483,16 +517,30 @@ class Build:
             rows.append(row(crop, image, post, decisions.get(crop.sha256), split))
         return rows
 
-    def _through(self, stage: Stage[Any]) -> StageReport:
+    def _through(self, stage: Stage[Any], which: Which = new_or_due) -> StageReport:
         """Send what the last stage kept through *stage*."""
         report, self._items = run_stage(
-            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name
+            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name, which=which
         )
         return report
 
-    def _gap(self) -> float:
-        gaps = [source.min_gap_s for source in self.recipe.sources if isinstance(source, BoardSection | UrlsSection)]
-        return max(gaps, default=1.0)
+    def _client(self, section: WebSection, *, private: bool = False) -> Client:
+        """Give what asks in the name of one source; all of them keep the pace of each host together."""
+        name = source_name(section)
+        if name not in self._client_of:
+            documented = isinstance(section, BoardSection)
+            client = self._client_of[name] = Client(
+                hosts=self._hosts,
+                contact=self.recipe.scrape.contact,
+                min_gap_s=section.min_gap_s,
+                private=private or section.private_hosts,
+                robots=section.robots == "strict" or (section.robots == "documented" and not documented),
+                tries=6,
+                backoff_s=0.5,
+                stop=self._stop,
+            )
+            self._clients.callback(client.close)
+        return self._client_of[name]
 
     def _sources(self) -> dict[str, Source]:
         return {source_name(section): self._source(section) for section in self.recipe.sources}
@@ -519,8 +567,8 @@ class Build:
         return VideoSource(**section.model_dump(exclude={"kind"}), limit=self.settings.limit)
 
     def _urls(self, section: UrlsSection) -> Source:
-        fields = section.model_dump(exclude={"kind", "min_gap_s"})
-        return UrlsSource(**fields, client=self._client, limit=self.settings.limit)
+        fields = section.model_dump(exclude={"kind", *MANNERS})
+        return UrlsSource(**fields, client=self._client(section), limit=self.settings.limit)
 
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
@@ -537,7 +585,7 @@ class Build:
             login=login,
             api_key=api_key,
             limit=self.settings.limit,
-            client=self._client,
+            client=self._client(section, private=section.board == SANDBOX),
             **{field: getattr(section, field) for field in own},
         )
 

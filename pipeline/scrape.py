@@ -141,9 +141,9 @@ class FetchFiles:
     def _fetch(self, post: Post, target: Path) -> Fetched | Refused:
         if target.exists():  # the run was killed between the file's last byte and the store
             Part(target).discard()
-            md5, size = measure(target)
-            if post.md5 in {None, md5} and size <= self.max_bytes:
-                return Fetched(md5, size)
+            fetched, _ = measure(target)
+            if post.md5 in {None, fetched.md5} and fetched.bytes <= self.max_bytes:
+                return fetched
             self._clear(post)
         return self._source(post).fetch(post, target, self.max_bytes)
 

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.records import Box, Detection, FaceCrop, Image, Post, ReviewDecision, Verdict
+from pipeline.records import Box, Detection, FaceCrop, HostCount, Image, Post, ReviewDecision, Verdict
 
 
 def sha256(seed: object) -> str:
@@ -72,6 +72,22 @@ def face_crop(seed: object = 1, *, phash: int = 0, **fields: Any) -> FaceCrop:
             "sharpness": 500.0,
             "contrast": 50.0,
             "chroma": 20.0,
+            **fields,
+        }
+    )
+
+
+def host_count(host: str = "files.invalid", **fields: Any) -> HostCount:
+    """A host that has been asked for a hundred seconds."""
+    return HostCount(
+        **{
+            "host": host,
+            "waiting": 50,
+            "done": 90,
+            "failed": 10,
+            "bytes": 2**33,
+            "began_at": datetime(2026, 1, 2, tzinfo=UTC),
+            "at": datetime(2026, 1, 2, 0, 1, 40, tzinfo=UTC),
             **fields,
         }
     )

@@ -43,7 +43,7 @@ class Board:
         faulty.reply(200, json.dumps(rows[: min(int(query["limit"]), self.at_most)]))(handler)
 
     def source(self, **fields: Any) -> DanbooruSource:
-        client = Client(min_gap_s=0.0, backoff_s=0.01, tries=3)
+        client = Client(private=True, min_gap_s=0.0, backoff_s=0.01, tries=3)
         return DanbooruSource(
             **{
                 "name": "sandbox",

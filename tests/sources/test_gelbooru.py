@@ -58,7 +58,7 @@ def server() -> Iterator[faulty.Server]:
 
 
 def source(server: faulty.Server, **fields: Any) -> GelbooruSource:
-    client = Client(min_gap_s=0.0, backoff_s=0.01, tries=3)
+    client = Client(private=True, min_gap_s=0.0, backoff_s=0.01, tries=3)
     return GelbooruSource(**{"name": "g", "address": server.address, "client": client, **fields})
 
 

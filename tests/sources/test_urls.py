@@ -37,7 +37,7 @@ def server() -> Iterator[faulty.Server]:
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    one = Client(min_gap_s=0.0, backoff_s=0.01, tries=3, read_timeout_s=1.0)
+    one = Client(private=True, min_gap_s=0.0, backoff_s=0.01, tries=3, read_timeout_s=1.0)
     yield one
     one.close()
 
@@ -51,7 +51,7 @@ def sha1(text: str) -> str:
 
 
 def source(path: Path, **fields: Any) -> UrlsSource:
-    return UrlsSource(**{"name": "web", "path": path, "client": Client(min_gap_s=0.0), **fields})
+    return UrlsSource(**{"name": "web", "path": path, "client": Client(private=True, min_gap_s=0.0), **fields})
 
 
 def posts(path: Path, **fields: Any) -> list[Post]:
@@ -363,7 +363,7 @@ def test_a_recipe_names_a_list(tmp_path: Path, server: faulty.Server) -> None:
     from pipeline.run import Build, Settings
 
     (tmp_path / "a.txt").write_text(server.on("/a.png", reply(200, encode_png(_noise(1)))) + "\nnothing\n")
-    fields = {"kind": "urls", "path": tmp_path / "a.txt", "rating": "g", "min_gap_s": 0.0}
+    fields = {"kind": "urls", "path": tmp_path / "a.txt", "rating": "g", "min_gap_s": 0.0, "private_hosts": True}
     overrides = [*(f"sources.0.{name}={value}" for name, value in fields.items()), 'detect.detectors=["animeface"]']
 
     with Build(load(None, overrides), Settings(data=tmp_path / "data"), lambda *_: None, print) as build:
