@@ -55,10 +55,7 @@ class BoardSource(ABC):
     file: Literal["original", "sample"] = "original"  # sample: what the board made for its pages; no checksum is known
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"https?://[^/@\s?#]+(/[^@\s?#]*)?", self.address):
-            raise RecipeError(
-                f"the address of source {self.name!r} is not like https://board.example; a login has fields of its own"
-            )
+        check_address(self.name, self.address)
         if bool(self.login) != bool(self.api_key):
             raise RecipeError(f"source {self.name!r} has a login or an API key alone; the board wants both or neither")
         if self.api_key and not _is_private(self.address):
@@ -176,6 +173,18 @@ class BoardSource(ABC):
         if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
             raise BoardError(f"{self.address}: gives no list of posts; check the address and kind of this source")
         return answer
+
+
+def check_address(name: str, address: str) -> None:
+    """Let pass what can stand before a path.
+
+    Raises:
+        RecipeError: The address of the source *name* is none, or holds more.
+    """
+    if not re.fullmatch(r"https?://[^/@\s?#]+(/[^@\s?#]*)?", address):
+        raise RecipeError(
+            f"the address of source {name!r} is not like https://board.example; a login has fields of its own"
+        )
 
 
 def _is_private(address: str) -> bool:
