@@ -90,8 +90,8 @@ def _count(name: str, default: int) -> int:
 
 
 def build_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:
-    """Run every stage; what is known is not done again."""
-    return _run(recipe, settings, display, call, Build.step)
+    """Run every stage; what is known is not done again. With `retry_failed` only files that failed are asked for."""
+    return _run(recipe, settings, display, call, Build.retry if settings.retry_failed else Build.step)
 
 
 def publish_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:

@@ -4,103 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors import CatalogError
-from pipeline.records import Detection, FaceCrop, Image, Post, Reason, Record, ReviewDecision, utc
+from pipeline.records import Detection, FaceCrop, HostCount, Image, Post, Reason, Record, ReviewDecision, utc
+from pipeline.schema import CURSORS, DECISIONS, HOSTS, LISTINGS, OUTCOMES, OUTPUTS, POSTS, RUNS, prepare
 from pipeline.stage import Dropped, Kept, Outcome
 
-SCHEMA = 1
 BUSY_MS = 10_000  # how long one program waits for another that writes
 AT_ONCE = 400  # keys in one question; SQLite's oldest limit on bound values is 999
-
-_meta = sa.MetaData()
-_about = sa.Table("about", _meta, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
-_posts = sa.Table(
-    "posts",
-    _meta,
-    sa.Column("id", sa.String, primary_key=True),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("seen_at", sa.String, nullable=False),
-)
-_listings = sa.Table(
-    "listings",
-    _meta,
-    sa.Column("listing", sa.String, primary_key=True),
-    sa.Column("post_id", sa.String, primary_key=True),
-)
-_cursors = sa.Table(
-    "cursors",
-    _meta,
-    sa.Column("listing", sa.String, primary_key=True),
-    sa.Column("cursor", sa.Text, nullable=False),
-)
-_outcomes = sa.Table(
-    "outcomes",
-    _meta,
-    sa.Column("stage", sa.String, primary_key=True),
-    sa.Column("fingerprint", sa.String, primary_key=True),
-    sa.Column("item", sa.String, primary_key=True),
-    sa.Column("reason", sa.String),  # NULL: kept
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
-    sa.Index("outcomes_by_item", "item"),
-)
-_outputs = sa.Table(
-    "outputs",
-    _meta,
-    sa.Column("stage", sa.String, primary_key=True),
-    sa.Column("fingerprint", sa.String, primary_key=True),
-    sa.Column("item", sa.String, primary_key=True),
-    sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("id", sa.String, nullable=False, index=True),
-    sa.Column("sha256", sa.String, index=True),
-    sa.Column("body", sa.Text, nullable=False),
-)
-_decisions = sa.Table(
-    "decisions",
-    _meta,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("crop_sha256", sa.String, nullable=False, index=True),
-    sa.Column("body", sa.Text, nullable=False),
-    sqlite_autoincrement=True,
-)
-_runs = sa.Table(
-    "runs",
-    _meta,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("recipe", sa.String, nullable=False),
-    sa.Column("started_at", sa.String, nullable=False),
-    sa.Column("ended_at", sa.String),
-    sa.Column("state", sa.String, nullable=False),  # running, completed, failed, stopped
-    sa.Column("reports", sa.Text, nullable=False),
-)
-
-_REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
-BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
-_REFUSE_POSTGRES = """CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-$$BEGIN RAISE EXCEPTION 'decisions are append-only'; END$$;
-CREATE TRIGGER decisions_fixed BEFORE UPDATE OR DELETE ON decisions FOR EACH ROW EXECUTE FUNCTION refuse_change()"""
-
-
-def _on_create(dialect: str, statement: str) -> None:
-    ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
-    sa.event.listen(_decisions, "after_create", ddl)
-
-
-_on_create("sqlite", _REFUSE_SQLITE.format(what="UPDATE"))
-_on_create("sqlite", _REFUSE_SQLITE.format(what="DELETE"))
-_on_create("postgresql", _REFUSE_POSTGRES)
+RETRY_AFTER_H = (0, 1, 4, 16, 64, 168)  # after the first failure, the second …; the last for all that follow
 
 _KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in (Post, Image, Detection, FaceCrop)}
 
@@ -118,19 +41,36 @@ class Remembered:
     detail: str
     at: datetime
     outputs: tuple[Record, ...]  # empty where the item went on unchanged
+    attempts: int  # since it was kept last; 0: its host was left alone each time
+    next_at: datetime | None  # from when on a run tries again by itself; None: what was said is said for good
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failures:
+    """How many items failed for one reason that does not lie with them, and when they come up again."""
+
+    reason: Reason
+    items: int
+    next_at: datetime | None  # of the first of them; None: only when somebody asks for it
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Catalog:
-    """SQLite in the data folder, or PostgreSQL by URL; one process writes, any number read.
+    """SQLite in the data folder, or PostgreSQL by URL; each transaction is whole, whoever else writes.
 
     Args:
         url: An SQLAlchemy URL, or the path of an SQLite file.
+        clock: Gives the time, aware.
 
     Raises:
         CatalogError: It cannot be opened, or was written by a newer kaoset.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._clock = clock
         try:
             address = sa.make_url(url) if isinstance(url, str) and "://" in url else _sqlite(Path(url))
             if address.drivername == "postgresql":
@@ -144,12 +84,7 @@ class Catalog:
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _pragmas)
         with self._transaction() as connection:
-            _meta.create_all(connection)
-            written = connection.scalar(sa.select(_about.c.value).where(_about.c.key == "schema"))
-            if written is None:
-                connection.execute(sa.insert(_about).values(key="schema", value=str(SCHEMA)))
-            elif not written.isdecimal() or int(written) > SCHEMA:
-                raise CatalogError(f"{self._shown}: written by a newer kaoset (schema {written}); update kaoset")
+            prepare(connection, self._shown)
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -160,35 +95,38 @@ class Catalog:
     def cursor(self, listing: str) -> dict[str, Any] | None:
         """Return where the listing of that name was left, None if it was never begun."""
         with self._transaction() as connection:
-            text = connection.scalar(sa.select(_cursors.c.cursor).where(_cursors.c.listing == listing))
+            text = connection.scalar(sa.select(CURSORS.c.cursor).where(CURSORS.c.listing == listing))
         return None if text is None else _load(text)
+
+    def cursors(self) -> dict[str, dict[str, Any]]:
+        """Return where each listing was left."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(CURSORS).order_by(CURSORS.c.listing)).all()
+        return {row.listing: _load(row.cursor) for row in rows}
 
     def add_page(self, listing: str, posts: Sequence[Post], cursor: dict[str, Any] | None) -> None:
         """Remember *posts* and where to go on, both or neither; a post seen again takes its newest form."""
-        now = _now()
+        now = self._now()
         rows = {post.id: {"id": post.id, "body": _dump(post), "seen_at": now} for post in posts}
         with self._transaction() as connection:
-            _replace(connection, _posts, (_posts.c.id,), list(rows.values()))
-            members = [{"listing": listing, "post_id": post_id} for post_id in rows]
-            _replace(connection, _listings, (_listings.c.post_id,), members, _listings.c.listing == listing)
+            _put(connection, POSTS, list(rows.values()))
+            _put(connection, LISTINGS, [{"listing": listing, "post_id": post_id} for post_id in rows])
             if cursor is not None:
-                _replace(
-                    connection, _cursors, (_cursors.c.listing,), [{"listing": listing, "cursor": json.dumps(cursor)}]
-                )
+                _put(connection, CURSORS, [{"listing": listing, "cursor": json.dumps(cursor)}])
 
     def keep_only(self, listing: str, there: set[str]) -> None:
         """Take out of a listing what is not *there*; the posts themselves and their outcomes stay remembered."""
-        mine = _listings.c.listing == listing
+        mine = LISTINGS.c.listing == listing
         with self._transaction() as connection:
-            known = set(connection.scalars(sa.select(_listings.c.post_id).where(mine)))
+            known = set(connection.scalars(sa.select(LISTINGS.c.post_id).where(mine)))
             for some in _batches(known - there, AT_ONCE):
-                connection.execute(sa.delete(_listings).where(mine, _listings.c.post_id.in_(some)))
+                connection.execute(sa.delete(LISTINGS).where(mine, LISTINGS.c.post_id.in_(some)))
 
     def posts(self, listing: str, limit: int | None = None) -> list[Post]:
         """Return the posts of a listing by id, or only the *limit* that were posted last."""
-        query = sa.select(_posts.c.body).join(_listings, _listings.c.post_id == _posts.c.id)
+        query = sa.select(POSTS.c.body).join(LISTINGS, LISTINGS.c.post_id == POSTS.c.id)
         with self._transaction() as connection:
-            bodies = connection.scalars(query.where(_listings.c.listing == listing)).all()
+            bodies = connection.scalars(query.where(LISTINGS.c.listing == listing)).all()
         posts = [Post.from_json(_load(body)) for body in bodies]
         posts.sort(key=lambda post: (post.posted_at or datetime.min.replace(tzinfo=UTC), post.id), reverse=True)
         return sorted(posts[:limit], key=lambda post: post.id)
@@ -196,7 +134,7 @@ class Catalog:
     def post(self, post_id: str) -> Post | None:
         """Return one post, whatever listing it came by."""
         with self._transaction() as connection:
-            body = connection.scalar(sa.select(_posts.c.body).where(_posts.c.id == post_id))
+            body = connection.scalar(sa.select(POSTS.c.body).where(POSTS.c.id == post_id))
         return None if body is None else Post.from_json(_load(body))
 
     # --- outcomes -----------------------------------------------------------------------------------------------
@@ -206,8 +144,8 @@ class Catalog:
         found: dict[str, Reason | None] = {}
         with self._transaction() as connection:
             for some in _batches(items, AT_ONCE):
-                query = sa.select(_outcomes.c.item, _outcomes.c.reason).where(
-                    _outcomes.c.stage == stage, _outcomes.c.fingerprint == fingerprint, _outcomes.c.item.in_(some)
+                query = sa.select(OUTCOMES.c.item, OUTCOMES.c.reason).where(
+                    OUTCOMES.c.stage == stage, OUTCOMES.c.fingerprint == fingerprint, OUTCOMES.c.item.in_(some)
                 )
                 found.update({item: reason and Reason(reason) for item, reason in connection.execute(query)})
         return found
@@ -217,69 +155,104 @@ class Catalog:
     ) -> None:
         """Remember (key, outcome) pairs in one transaction.
 
+        An item that failed for a transient reason is due again at once, then after an hour, and later each time.
+
         Args:
             stage: The stage's name.
             fingerprint: Of the stage's configuration.
             outcomes: An output that is the item itself is not written a second time.
             anew: Forget first all that this fingerprint ever said.
         """
-        now = _now()
-        rows, outputs = [], []
-        for key, outcome in outcomes:
-            dropped = outcome if isinstance(outcome, Dropped) else None
-            rows.append(
-                {
-                    "stage": stage,
-                    "fingerprint": fingerprint,
-                    "item": key,
-                    "reason": dropped and dropped.reason.value,
-                    "detail": dropped.detail if dropped else "",
-                    "at": now,
-                }
-            )
-            if isinstance(outcome, Kept) and outcome.outputs != (outcome.item,):
-                outputs += [
-                    {
-                        "stage": stage,
-                        "fingerprint": fingerprint,
-                        "item": key,
-                        "position": position,
-                        "kind": type(output).__name__,
-                        "id": getattr(output, "id", None) or output.sha256,
-                        "sha256": getattr(output, "sha256", None),
-                        "body": _dump(output),
-                    }
-                    for position, output in enumerate(outcome.outputs)
-                ]
+        now = self._clock()
+        here = {"stage": stage, "fingerprint": fingerprint}
+        keys = [key for key, _ in outcomes]
+        outputs = [
+            {**here, "item": key, "position": position, **_output_row(output)}
+            for key, outcome in outcomes
+            if isinstance(outcome, Kept) and outcome.outputs != (outcome.item,)
+            for position, output in enumerate(outcome.outputs)
+        ]
         with self._transaction() as connection:
-            for table in (_outputs, _outcomes):
-                here = sa.and_(table.c.stage == stage, table.c.fingerprint == fingerprint)
-                if anew:
-                    connection.execute(sa.delete(table).where(here))
-                else:
-                    for some in _batches([row["item"] for row in rows], AT_ONCE):
-                        connection.execute(sa.delete(table).where(here, table.c.item.in_(some)))
-            if rows:
-                connection.execute(sa.insert(_outcomes), rows)
-            if outputs:
-                connection.execute(sa.insert(_outputs), outputs)
+            tries: dict[str, int] = {}
+            if anew:
+                for table in (OUTPUTS, OUTCOMES):
+                    connection.execute(sa.delete(table).where(*_are(table, **here)))
+            else:
+                tries = _failed_tries(connection, keys, here)
+                for some in _batches(keys, AT_ONCE):
+                    connection.execute(sa.delete(OUTPUTS).where(*_are(OUTPUTS, **here), OUTPUTS.c.item.in_(some)))
+            _put(
+                connection,
+                OUTCOMES,
+                [{**here, "item": key, **_outcome_row(outcome, tries.get(key, 0), now)} for key, outcome in outcomes],
+            )
+            _put(connection, OUTPUTS, outputs)
+
+    def due(self, stage: str, fingerprint: str, items: Iterable[str]) -> set[str]:
+        """Return those of *items* that failed for a transient reason and whose time has come."""
+        found: set[str] = set()
+        with self._transaction() as connection:
+            for some in _batches(items, AT_ONCE):
+                query = sa.select(OUTCOMES.c.item).where(
+                    *_are(OUTCOMES, stage=stage, fingerprint=fingerprint),
+                    OUTCOMES.c.item.in_(some),
+                    OUTCOMES.c.next_at <= self._now(),
+                )
+                found.update(connection.scalars(query))
+        return found
+
+    def outcome(self, stage: str, fingerprint: str, item: str) -> tuple[Reason | None, tuple[Record, ...]] | None:
+        """Return what the stage said of one item and made of it; None where it has not judged it."""
+        said = self.judged(stage, fingerprint, [item])
+        if item not in said:
+            return None
+        return said[item], self.outputs(stage, fingerprint, [item]).get(item, ())
+
+    def image(self, stage: str, fingerprint: str, md5: str) -> Image | None:
+        """Return an image that the stage kept, for whichever post, whose bytes have that MD5."""
+        query = sa.select(OUTPUTS.c.body).where(
+            OUTPUTS.c.id == md5,
+            OUTPUTS.c.kind == Image.__name__,
+            # Joined to nothing, so that a database looks these up by the id, not by the stage, which has them all.
+            OUTPUTS.c.stage.concat("") == stage,
+            OUTPUTS.c.fingerprint.concat("") == fingerprint,
+        )
+        with self._transaction() as connection:
+            body = connection.scalar(query.limit(1))
+        return None if body is None else Image.from_json(_load(body))
+
+    def failures(self, stage: str) -> list[Failures]:
+        """Count what failed in the last run of each recipe and may yet come, by reason, in the order of `Reason`."""
+        columns = (sa.func.count(OUTCOMES.c.item.distinct()), sa.func.min(OUTCOMES.c.next_at))
+        query = sa.select(OUTCOMES.c.reason, *columns).where(
+            OUTCOMES.c.stage == stage,
+            OUTCOMES.c.fingerprint.in_(self._last_fingerprints(stage) | self._under_way(stage)),
+            OUTCOMES.c.reason.in_([reason.value for reason in Reason if reason.failed]),
+        )
+        with self._transaction() as connection:
+            rows = {row[0]: row for row in connection.execute(query.group_by(OUTCOMES.c.reason))}
+        return [
+            Failures(reason=reason, items=int(rows[reason][1]), next_at=_time(rows[reason][2]))
+            for reason in Reason
+            if reason in rows
+        ]
 
     def outputs(self, stage: str, fingerprint: str, items: Iterable[str]) -> dict[str, tuple[Record, ...]]:
         """Return what the stage made of each of *items*, where it made something new of it."""
         found: dict[str, list[Record]] = {}
-        columns = (_outputs.c.item, _outputs.c.kind, _outputs.c.body)
+        columns = (OUTPUTS.c.item, OUTPUTS.c.kind, OUTPUTS.c.body)
         with self._transaction() as connection:
             for some in _batches(items, AT_ONCE):
                 query = sa.select(*columns).where(
-                    _outputs.c.stage == stage, _outputs.c.fingerprint == fingerprint, _outputs.c.item.in_(some)
+                    OUTPUTS.c.stage == stage, OUTPUTS.c.fingerprint == fingerprint, OUTPUTS.c.item.in_(some)
                 )
-                for item, kind, body in connection.execute(query.order_by(_outputs.c.item, _outputs.c.position)):
+                for item, kind, body in connection.execute(query.order_by(OUTPUTS.c.item, OUTPUTS.c.position)):
                     found.setdefault(item, []).append(_KINDS[kind].from_json(_load(body)))
         return {item: tuple(records) for item, records in found.items()}
 
     def history(self, item: str) -> list[Remembered]:
         """Return everything that any stage ever said of an item, oldest first."""
-        query = sa.select(_outcomes).where(_outcomes.c.item == item).order_by(_outcomes.c.at)
+        query = sa.select(OUTCOMES).where(OUTCOMES.c.item == item).order_by(OUTCOMES.c.at)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         return [
@@ -291,6 +264,8 @@ class Catalog:
                 detail=row.detail,
                 at=datetime.fromisoformat(row.at),
                 outputs=self.outputs(row.stage, row.fingerprint, [row.item]).get(row.item, ()),
+                attempts=row.attempts,
+                next_at=_time(row.next_at),
             )
             for row in rows
         ]
@@ -298,8 +273,8 @@ class Catalog:
     def find(self, prefix: str) -> list[tuple[str, Record]]:
         """Find records by the beginning of their id or SHA-256: (item that they were made of, record), no two alike."""
         like = prefix.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        matches = sa.or_(_outputs.c.sha256.like(like, escape="\\"), _outputs.c.id.like(like, escape="\\"))
-        query = sa.select(_outputs.c.item, _outputs.c.kind, _outputs.c.body).where(matches)
+        matches = sa.or_(OUTPUTS.c.sha256.like(like, escape="\\"), OUTPUTS.c.id.like(like, escape="\\"))
+        query = sa.select(OUTPUTS.c.item, OUTPUTS.c.kind, OUTPUTS.c.body).where(matches)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
         found = {(item, body): _KINDS[kind].from_json(_load(body)) for item, kind, body in rows}
@@ -308,10 +283,10 @@ class Catalog:
     def crops(self, stage: str, reason: Reason) -> list[FaceCrop]:
         """Return the crops that a stage dropped for a reason in the last run of each recipe, the least sure first."""
         marks = self._last_fingerprints(stage)
-        said = sa.and_(_outcomes.c.item == _outputs.c.item, _outcomes.c.stage == stage, _outcomes.c.reason == reason)
-        query = sa.select(_outputs.c.body).join(_outcomes, said).where(_outputs.c.kind == FaceCrop.__name__)
+        said = sa.and_(OUTCOMES.c.item == OUTPUTS.c.item, OUTCOMES.c.stage == stage, OUTCOMES.c.reason == reason)
+        query = sa.select(OUTPUTS.c.body).join(OUTCOMES, said).where(OUTPUTS.c.kind == FaceCrop.__name__)
         with self._transaction() as connection:
-            bodies = connection.scalars(query.where(_outcomes.c.fingerprint.in_(marks))).all()
+            bodies = connection.scalars(query.where(OUTCOMES.c.fingerprint.in_(marks))).all()
         found = {crop.sha256: crop for crop in (FaceCrop.from_json(_load(body)) for body in bodies)}
         return sorted(found.values(), key=lambda crop: (crop.detection.score, crop.sha256))
 
@@ -324,18 +299,24 @@ class Catalog:
                     last.setdefault(run["recipe"], report.get("fingerprint", ""))
         return set(last.values())
 
+    def _under_way(self, stage: str) -> set[str]:
+        """Find how a stage is configured that has not reported yet, or was killed before: as it judged last."""
+        query = sa.select(OUTCOMES.c.fingerprint).where(OUTCOMES.c.stage == stage).order_by(OUTCOMES.c.at.desc())
+        with self._transaction() as connection:
+            return set(connection.scalars(query.limit(1)))
+
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def decide(self, decisions: Sequence[ReviewDecision]) -> None:
         """Append what a person said; nothing is ever changed or removed."""
         rows = [{"crop_sha256": one.crop_sha256, "body": _dump(one)} for one in decisions]
         with self._transaction() as connection:
-            connection.execute(sa.insert(_decisions), rows)
+            connection.execute(sa.insert(DECISIONS), rows)
 
     def decisions(self) -> dict[str, ReviewDecision]:
         """Return the decision that stands for each crop; a row without verdict takes back the one before it."""
         with self._transaction() as connection:
-            bodies = connection.scalars(sa.select(_decisions.c.body).order_by(_decisions.c.seq)).all()
+            bodies = connection.scalars(sa.select(DECISIONS.c.body).order_by(DECISIONS.c.seq)).all()
         standing: dict[str, list[ReviewDecision]] = {}
         for body in bodies:
             decision = ReviewDecision.from_json(_load(body))
@@ -349,7 +330,7 @@ class Catalog:
     def last_decided(self) -> str | None:
         """Return the crop whose decision was the last that still stands, for an undo without a name."""
         standing = self.decisions()
-        query = sa.select(_decisions.c.crop_sha256).order_by(_decisions.c.seq.desc())
+        query = sa.select(DECISIONS.c.crop_sha256).order_by(DECISIONS.c.seq.desc())
         with self._transaction() as connection:
             crops = connection.scalars(query).all()
         return next((crop for crop in crops if crop in standing), None)
@@ -357,33 +338,60 @@ class Catalog:
     # --- runs ---------------------------------------------------------------------------------------------------
 
     def begin_run(self, recipe: str) -> int:
-        """Note that a run began; a run that still says "running" was killed and is marked so."""
+        """Note that a run began; a run of the same recipe that still says "running" was killed and is marked so."""
         with self._transaction() as connection:
-            connection.execute(sa.update(_runs).where(_runs.c.state == "running").values(state="killed"))
+            left = sa.update(RUNS).where(RUNS.c.recipe == recipe, RUNS.c.state == "running")
+            connection.execute(left.values(state="killed"))
             result = connection.execute(
-                sa.insert(_runs).values(recipe=recipe, started_at=_now(), state="running", reports="[]")
+                sa.insert(RUNS).values(recipe=recipe, started_at=self._now(), state="running", reports="[]")
             )
             return int(result.inserted_primary_key[0])  # type: ignore[index]
 
     def end_run(self, run: int, state: str, reports: Sequence[Mapping[str, Any]]) -> None:
         """Note how a run ended and what its stages counted."""
-        values = {"state": state, "ended_at": _now(), "reports": json.dumps(list(reports))}
+        values = {"state": state, "ended_at": self._now(), "reports": json.dumps(list(reports))}
         with self._transaction() as connection:
-            connection.execute(sa.update(_runs).where(_runs.c.seq == run).values(**values))
+            connection.execute(sa.update(RUNS).where(RUNS.c.seq == run).values(**values))
 
     def runs(self, last: int | None = 1) -> list[dict[str, Any]]:
         """Return the last runs, newest first; None: all."""
         with self._transaction() as connection:
-            rows = connection.execute(sa.select(_runs).order_by(_runs.c.seq.desc()).limit(last)).mappings().all()
+            rows = connection.execute(sa.select(RUNS).order_by(RUNS.c.seq.desc()).limit(last)).mappings().all()
         return [{**row, "reports": _load(row["reports"])} for row in rows]
+
+    # --- hosts --------------------------------------------------------------------------------------------------
+
+    def note_hosts(self, recipe: str, tallies: Iterable[HostCount]) -> None:
+        """Write how far the run of *recipe* is with some hosts; what an earlier run had noted gives way."""
+        rows = [
+            {**one.to_json(), "recipe": recipe, "began_at": _text(one.began_at), "at": _text(one.at)} for one in tallies
+        ]
+        began = sa.select(sa.func.max(RUNS.c.started_at)).where(RUNS.c.recipe == recipe).scalar_subquery()
+        with self._transaction() as connection:
+            connection.execute(sa.delete(HOSTS).where(HOSTS.c.recipe == recipe, HOSTS.c.at < began))
+            _put(connection, HOSTS, rows)
+
+    def hosts(self) -> dict[str, list[HostCount]]:
+        """Return the hosts that each recipe's last run asked for files; those with most left to do come first."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(HOSTS).order_by(HOSTS.c.recipe, HOSTS.c.host)).mappings().all()
+        found: dict[str, list[HostCount]] = {}
+        for row in rows:
+            found.setdefault(row["recipe"], []).append(HostCount.from_json(dict(row)))
+        for tallies in found.values():
+            tallies.sort(key=lambda one: (one.waiting, one.done + one.failed), reverse=True)
+        return found
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table."""
         with self._transaction() as connection:
             return {
                 table.name: int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
-                for table in (_posts, _outcomes, _decisions, _runs)
+                for table in (POSTS, OUTCOMES, DECISIONS, RUNS)
             }
+
+    def _now(self) -> str:
+        return _text(self._clock())
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -415,17 +423,50 @@ def _pragmas(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _replace(
-    connection: sa.Connection,
-    table: sa.Table,
-    key: tuple[sa.Column[Any]],
-    rows: list[dict[str, Any]],
-    *where: sa.ColumnElement[bool],
-) -> None:
-    """Write *rows* over those with the same key, in SQL that every dialect speaks."""
-    for some in _batches(rows, AT_ONCE):
-        connection.execute(sa.delete(table).where(key[0].in_([row[key[0].name] for row in some]), *where))
-        connection.execute(sa.insert(table), some)
+def _put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Write *rows* over those with the same key; in the order of the keys, so that no two writers block each other."""
+    if not rows:
+        return
+    insert = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    key = [column.name for column in table.primary_key]
+    rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in key}
+    put = insert.on_conflict_do_update(index_elements=key, set_=rest) if rest else insert.on_conflict_do_nothing()
+    connection.execute(put, sorted(rows, key=lambda row: [row[name] for name in key]))
+
+
+def _are(table: sa.Table, **values: str) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in values.items()]
+
+
+def _failed_tries(connection: sa.Connection, items: Iterable[str], here: dict[str, str]) -> dict[str, int]:
+    """Count for each of *items* how often it failed since it was kept last."""
+    found: dict[str, int] = {}
+    for some in _batches(items, AT_ONCE):
+        query = sa.select(OUTCOMES.c.item, OUTCOMES.c.attempts).where(
+            *_are(OUTCOMES, **here), OUTCOMES.c.item.in_(some), OUTCOMES.c.reason.is_not(None)
+        )
+        found.update({row.item: row.attempts for row in connection.execute(query)})
+    return found
+
+
+def _outcome_row(outcome: Outcome[Any, Any], failed_tries: int, now: datetime) -> dict[str, Any]:
+    reason, detail = (outcome.reason, outcome.detail) if isinstance(outcome, Dropped) else (None, "")
+    parked = reason is Reason.PARKED  # nobody asked for it, so that this is no try
+    attempts = failed_tries if parked else failed_tries + 1
+    next_at = None
+    if reason and reason.transient:
+        hours = 0 if parked else RETRY_AFTER_H[min(attempts, len(RETRY_AFTER_H)) - 1]
+        next_at = _text(now + timedelta(hours=hours))
+    return {"reason": reason, "detail": detail, "at": _text(now), "attempts": attempts, "next_at": next_at}
+
+
+def _output_row(output: Any) -> dict[str, Any]:
+    return {
+        "kind": type(output).__name__,
+        "id": getattr(output, "id", None) or output.sha256,
+        "sha256": getattr(output, "sha256", None),
+        "body": _dump(output),
+    }
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -445,8 +486,13 @@ def _dump(record: Record) -> str:
     return json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":"))
 
 
-def _now() -> str:
-    return utc(datetime.now(UTC)).isoformat()
+def _text(moment: datetime) -> str:
+    """Write a time so that texts sort as times do."""
+    return utc(moment).isoformat(timespec="microseconds")
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -27,7 +27,23 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class BoardSection(_Section):
+class WebSection(_Section):
+    """What is asked over the network."""
+
+    kind: str
+    name: str
+    min_gap_s: float = Field(1.0, ge=0)
+    """Least seconds between two requests to one host, of all runs together; slow and busy hosts are given more."""
+    robots: Literal["documented", "strict", "off"] = "documented"
+    """`documented`: robots.txt decides, save for a board's documented API and the files it names; `strict`: always."""
+    private_hosts: bool = False
+    """Ask hosts on this machine and on private networks too; only for a board that is yours."""
+
+
+MANNERS = ("min_gap_s", "robots", "private_hosts")  # how a source asks, not what
+
+
+class BoardSection(WebSection):
     """A board of images."""
 
     kind: str
@@ -38,10 +54,10 @@ class BoardSection(_Section):
     """The first part of the posts' ids; the board's name if empty."""
     query: str = ""
     """Tags as on the board's own search page."""
+    file: Literal["original", "sample"] = "original"
+    """`original` is checked by its md5; `sample`, the smaller JPEG of the board's own pages, spares the board."""
     push_down: bool = True
     """Ask the board only for dates and ratings that the filter keeps; off: list all, and drop here with a reason."""
-    min_gap_s: float = Field(1.0, ge=0)
-    """Least seconds between two requests to one host."""
 
 
 class DanbooruSection(BoardSection):
@@ -52,6 +68,8 @@ class DanbooruSection(BoardSection):
     """A name from the table of boards (danbooru, safebooru, testbooru), `sandbox`, or an address (https://…)."""
     query: str = ""
     """Tags as on the board's own search page; at most two that count without an account."""
+    tag_limit: int = Field(2, ge=1)
+    """Tags that count in one query: 2 without an account or as a Member, 6 with Gold; for Platinum any large number."""
 
 
 class GelbooruSection(BoardSection):
@@ -60,6 +78,8 @@ class GelbooruSection(BoardSection):
     kind: Literal["gelbooru"]
     board: str = "safebooru.org"
     """A name from the table of boards (safebooru.org, gelbooru, rule34), `sandbox`, or an address (https://…)."""
+    form: Literal["xml", "json"] | None = None
+    """What to ask for in place of what suits the board; `json` has no dates but on boards like gelbooru.com."""
 
 
 class MoebooruSection(BoardSection):
@@ -78,6 +98,8 @@ class SzurubooruSection(BoardSection):
     kind: Literal["szurubooru"]
     board: str
     """Its address (https://…), or `sandbox`."""
+    file: Literal["original"] = "original"
+    """Checked by its md5, or its SHA-1; the board keeps nothing smaller but thumbnails."""
     auth: Literal["token", "basic"] = "token"
     """What KAOSET_API_KEY_<HOST> holds: a `token` of the user KAOSET_LOGIN_<HOST>, or (`basic`) a password."""
 
@@ -118,7 +140,7 @@ class VideoSection(_Section):
     """Seconds of each film that are looked at."""
 
 
-class UrlsSection(_Section):
+class UrlsSection(WebSection):
     """A list of addresses (.csv .tsv .txt .jsonl .parquet), perhaps with md5, tags, date, page_url, rating."""
 
     kind: Literal["urls"]
@@ -132,8 +154,6 @@ class UrlsSection(_Section):
     """What you declare pictures to be whose row does not say; without it they are dropped by their rating."""
     obey_noai: bool = True
     """Leave files alone whose host answers `X-Robots-Tag: noai` or `noimageai`."""
-    min_gap_s: float = Field(1.0, ge=0)
-    """Least seconds between two requests to one host."""
 
 
 Source = Annotated[
@@ -187,8 +207,10 @@ class ScrapeSection(_Section):
 
     contact: str = "https://pypi.org/project/kaoset"
     """Goes into the User-Agent: an address where a board's admin can reach you."""
-    threads: int = Field(4, ge=1, le=64)
-    """Files under way at once, over all hosts; the pace of one host is `min_gap_s`."""
+    threads: int = Field(16, ge=1, le=256)
+    """Files under way at once, over all hosts."""
+    per_host: int = Field(2, ge=1, le=16)
+    """Files of one host under way at once; its pace is `min_gap_s`, whatever stands here."""
     max_bytes: int = Field(100_000_000, gt=0)
     """Largest file that is fetched."""
     max_pixels: int = Field(100_000_000, gt=0)
@@ -319,7 +341,7 @@ class Recipe(_Section):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
 
-def source_name(source: BoardSection | FolderSection | VideoSection | UrlsSection) -> str:
+def source_name(source: WebSection | FolderSection | VideoSection) -> str:
     """Name a source: what the person said, or the board."""
     if source.name or not isinstance(source, BoardSection):
         return source.name
@@ -375,7 +397,8 @@ def documented(recipe: Recipe) -> str:
 def _documented(section: BaseModel, path: str) -> list[str]:
     lines: list[str] = []
     tables: list[str] = []
-    for key, field in type(section).model_fields.items():
+    fields = sorted(type(section).model_fields.items(), key=lambda item: item[0] in MANNERS)
+    for key, field in fields:
         value = getattr(section, key)
         if isinstance(value, BaseModel):
             tables += [

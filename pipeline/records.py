@@ -35,7 +35,9 @@ class Reason(StrEnum):
     GONE = "gone"  # the file host answers 404 or 410
     FORBIDDEN = "forbidden"  # the file host answers 401, 403 or 451
     NOT_FOR_AI = "not_for_ai"  # the file host says noai or noimageai (X-Robots-Tag)
-    UNREACHABLE = "unreachable"  # no whole answer after all tries; the next run tries again
+    ROBOTS = "robots"  # robots.txt of the host closes this address
+    UNREACHABLE = "unreachable"  # no whole answer after all tries; tried again later, less often each time
+    PARKED = "parked"  # its host is left alone for this run; the next run tries it
     TOO_LARGE = "too_large"  # more bytes than scrape.max_bytes
     EMPTY = "empty"  # the file has no bytes
     NOT_AN_IMAGE = "not_an_image"  # the bytes are no picture, whatever the name says
@@ -68,8 +70,30 @@ class Reason(StrEnum):
 
     @property
     def transient(self) -> bool:
-        """Whether the next run judges the item again: the item is not to blame."""
-        return self is Reason.UNREACHABLE
+        """Whether a later run judges the item again by itself: neither the item nor the recipe is to blame."""
+        return self in (Reason.UNREACHABLE, Reason.PARKED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it lies with the server or the line, so that asking once more may bring the file."""
+        return self in _FAILED
+
+
+_FAILED = frozenset(
+    {
+        Reason.GONE,
+        Reason.FORBIDDEN,
+        Reason.NOT_FOR_AI,
+        Reason.ROBOTS,
+        Reason.UNREACHABLE,
+        Reason.PARKED,
+        Reason.EMPTY,
+        Reason.NOT_AN_IMAGE,
+        Reason.WRONG_MD5,
+        Reason.TRUNCATED,
+        Reason.CORRUPT,
+    }
+)
 
 
 class Record:
@@ -119,6 +143,11 @@ class Image(Record):
     bytes: int
     format: str  # what the bytes are: JPEG, PNG, WEBP, GIF …
     phash: str  # 64 bits, 16 hexadecimal digits, as imagehash writes it
+
+    @property
+    def id(self) -> str:
+        """The MD5, by which boards know files."""
+        return self.md5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -204,6 +233,33 @@ class ReviewDecision(Record):
     reviewer: str = ""
     via: str = "cli"
     decided_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostCount(Record):
+    """How far a run is with the files of one host."""
+
+    host: str
+    waiting: int  # files that have no outcome yet
+    done: int  # files that came
+    failed: int
+    parked: str = ""  # why the host is left alone for this run; "": it is not
+    bytes: int = 0
+    began_at: datetime  # when the first of its files was asked for
+    at: datetime  # when this was counted
+
+    @property
+    def rate(self) -> float:
+        """Files a second, whatever became of them."""
+        seconds = (self.at - self.began_at).total_seconds()
+        return (self.done + self.failed) / seconds if seconds > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until nothing waits, at this rate; None: it cannot be told, or the host is parked."""
+        if not self.waiting:
+            return 0.0
+        return self.waiting / self.rate if self.rate and not self.parked else None
 
 
 def utc(moment: datetime) -> datetime:

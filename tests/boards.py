@@ -67,7 +67,7 @@ def _planted(folder: Path, number: int, kind: Kind, turn: int, chance: random.Ra
 def serve(sandbox: Sandbox, path: str, *, faults: bool = False) -> Iterator[tuple[board.Board, Make]]:
     """The board on its good or bad day, and a maker of sources for what lies below *path*."""
     with board.serve(sandbox, faults=faults) as served:
-        client = Client(min_gap_s=0.0, backoff_s=0.01, tries=6)
+        client = Client(private=True, min_gap_s=0.0, backoff_s=0.01, tries=6)
         kind = path.partition("-")[0].removeprefix("/") or "danbooru"
         site = f"https://s.invalid{path}"
         yield served, partial(DIALECTS[kind], name="s", address=served.url + path, site=site, client=client)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from pipeline.records import Box, Detection, FaceCrop, Image, Post, ReviewDecision, Verdict
+from pipeline.claims import Claims
+from pipeline.records import Box, Detection, FaceCrop, HostCount, Image, Post, ReviewDecision, Verdict
+from pipeline.scrape import FetchFiles, Tally
+from pipeline.sources import Source
 
 
 def sha256(seed: object) -> str:
@@ -15,6 +20,22 @@ def sha256(seed: object) -> str:
 
 def md5(seed: object) -> str:
     return hashlib.md5(str(seed).encode(), usedforsecurity=False).hexdigest()
+
+
+def fetch_files(folder: Path, sources: Mapping[str, Source], **effects: Any) -> FetchFiles:
+    """The stage over a data folder, alone and without a memory."""
+    return FetchFiles(
+        **{
+            "sources": sources,
+            "parts": folder / "parts",
+            "claims": Claims(folder / "claims"),
+            "threads": 4,
+            "per_host": 4,
+            "image": lambda _md5: None,
+            "tally": Tally(),
+            **effects,
+        }
+    )
 
 
 def post(number: int = 1, **fields: Any) -> Post:
@@ -72,6 +93,22 @@ def face_crop(seed: object = 1, *, phash: int = 0, **fields: Any) -> FaceCrop:
             "sharpness": 500.0,
             "contrast": 50.0,
             "chroma": 20.0,
+            **fields,
+        }
+    )
+
+
+def host_count(host: str = "files.invalid", **fields: Any) -> HostCount:
+    """A host that has been asked for a hundred seconds."""
+    return HostCount(
+        **{
+            "host": host,
+            "waiting": 50,
+            "done": 90,
+            "failed": 10,
+            "bytes": 2**33,
+            "began_at": datetime(2026, 1, 2, tzinfo=UTC),
+            "at": datetime(2026, 1, 2, 0, 1, 40, tzinfo=UTC),
             **fields,
         }
     )

@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import make
 import pytest
 import sqlalchemy as sa
 
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, Failures
 from pipeline.errors import CatalogError
 from pipeline.records import Reason, Verdict
 from pipeline.stage import Dropped, Kept
+
+
+def test_every_cursor_can_be_asked_for(catalog: Catalog) -> None:
+    """Where each listing was left."""
+    catalog.add_page("l", [make.post()], {"unread": [[1, 0]]})
+    catalog.add_page("m", [], {"films": {}})
+    catalog.add_page("folder", [make.post()], None)
+
+    assert catalog.cursors() == {"l": {"unread": [[1, 0]]}, "m": {"films": {}}}
 
 
 def test_a_page_and_its_cursor_are_one(catalog: Catalog) -> None:
@@ -79,6 +90,209 @@ def test_a_later_outcome_replaces_the_earlier(catalog: Catalog) -> None:
     assert [said.reason for said in catalog.history(post.id)] == [None]
 
 
+class Clock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(catalog_url: str, clock: Clock) -> Iterator[Catalog]:
+    opened = Catalog(catalog_url, clock)
+    yield opened
+    opened.close()
+
+
+def _says(catalog: Catalog, reason: Reason | None, mark: str = "f") -> tuple[int, datetime | None]:
+    """Let a post be judged (None: kept) and give how often that was and when it comes up again."""
+    post = make.post()
+    said = Dropped(post, reason) if reason else Kept(post, (make.image(),))
+    catalog.record("scrape", mark, [(post.id, said)])
+    found = next(one for one in catalog.history(post.id) if one.fingerprint == mark)
+    return found.attempts, found.next_at
+
+
+def test_a_failure_waits_longer_each_time(timed: Catalog, clock: Clock) -> None:
+    """The next run tries at once; then an hour, four, sixteen, sixty-four, and never more than a week."""
+    waits = []
+    for attempt in range(1, 9):
+        attempts, next_at = _says(timed, Reason.UNREACHABLE)
+        assert attempts == attempt
+        assert next_at is not None
+        waits.append((next_at - clock.now) / timedelta(hours=1))
+        clock.now = next_at
+
+    assert waits == [0, 1, 4, 16, 64, 168, 168, 168]
+
+
+def test_a_failure_is_due_when_its_time_has_come(timed: Catalog, clock: Clock) -> None:
+    """Not before; and not for another configuration."""
+    _says(timed, Reason.UNREACHABLE)
+    assert timed.due("scrape", "f", ["sandbox:1", "sandbox:2"]) == {"sandbox:1"}
+
+    _says(timed, Reason.UNREACHABLE)
+    assert timed.due("scrape", "f", ["sandbox:1"]) == set()
+
+    clock.now += timedelta(hours=1)
+    assert timed.due("scrape", "f", ["sandbox:1"]) == {"sandbox:1"}
+    assert timed.due("scrape", "g", ["sandbox:1"]) == set()
+
+
+def test_what_is_said_for_good_is_never_due(timed: Catalog, clock: Clock) -> None:
+    """It has no time; how often it was tried is still counted."""
+    _says(timed, Reason.UNREACHABLE)
+    assert _says(timed, Reason.GONE) == (2, None)
+
+    clock.now += timedelta(days=365)
+    assert timed.due("scrape", "f", ["sandbox:1"]) == set()
+
+
+def test_a_parked_host_costs_its_posts_no_try(timed: Catalog, clock: Clock) -> None:
+    """Nobody asked for them: they are due at once, and wait no longer afterwards."""
+    assert _says(timed, Reason.PARKED) == (0, clock.now)
+    assert _says(timed, Reason.UNREACHABLE) == (1, clock.now)
+    assert _says(timed, Reason.PARKED) == (1, clock.now)
+    assert _says(timed, Reason.UNREACHABLE) == (2, clock.now + timedelta(hours=1))
+
+
+def test_what_was_kept_begins_a_new_count(timed: Catalog, clock: Clock) -> None:
+    """Its bytes were lost, and the first failure after that is a first one."""
+    _says(timed, Reason.UNREACHABLE)
+    assert _says(timed, None) == (2, None)
+    assert _says(timed, Reason.UNREACHABLE) == (1, clock.now)
+
+
+def test_each_configuration_counts_for_itself(timed: Catalog) -> None:
+    """Another recipe's failure is not this one's."""
+    _says(timed, Reason.UNREACHABLE)
+
+    assert _says(timed, Reason.UNREACHABLE, "g")[0] == 1
+
+
+def test_an_image_is_found_by_its_md5(catalog: Catalog) -> None:
+    """Whichever post it came with, but only as this stage in this configuration kept it."""
+    post, image = make.post(7), make.image(1, post_id="sandbox:7")
+    catalog.record("scrape", "f", [(post.id, Kept(post, (image,)))])
+
+    assert catalog.image("scrape", "f", make.md5(1)) == image
+    assert catalog.image("scrape", "g", make.md5(1)) is None
+    assert catalog.image("scrape", "f", make.md5(2)) is None
+    assert catalog.find(make.md5(1)[:8]) == [(post.id, image)]
+
+
+def test_an_image_is_looked_up_by_its_md5_alone(sqlite_catalog: Catalog) -> None:
+    """Not among all that the stage ever kept: there may be millions."""
+    asked: list[str] = []
+    sa.event.listen(sqlite_catalog._engine, "before_cursor_execute", lambda *words: asked.append(words[2]))
+    sqlite_catalog.image("scrape", "f", make.md5(1))
+    values = (make.md5(1), "Image", "", "scrape", "", "f", 1, 0)
+
+    with sqlite_catalog._engine.begin() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}", values).all()
+
+    assert [row[3] for row in plan] == ["SEARCH outputs USING INDEX ix_outputs_id (id=?)"]
+
+
+def test_one_outcome_can_be_asked_for(catalog: Catalog) -> None:
+    """With what was made; None where nothing was said."""
+    kept, dropped = make.post(1), make.post(2)
+    catalog.record("scrape", "f", [(kept.id, Kept(kept, (make.image(),))), (dropped.id, Dropped(dropped, Reason.GONE))])
+
+    assert catalog.outcome("scrape", "f", kept.id) == (None, (make.image(),))
+    assert catalog.outcome("scrape", "f", dropped.id) == (Reason.GONE, ())
+    assert catalog.outcome("scrape", "f", "sandbox:3") is None
+
+
+def test_failures_are_counted_by_reason(timed: Catalog, clock: Clock) -> None:
+    """With the time of the first that comes up again; what was unwanted is no failure."""
+    reasons = [Reason.UNREACHABLE, Reason.UNREACHABLE, Reason.GONE, Reason.TOO_LARGE, Reason.PARKED]
+    posts = [make.post(number) for number in range(5)]
+    timed.record("scrape", "f", [(one.id, Dropped(one, why)) for one, why in zip(posts, reasons, strict=True)])
+    timed.record("scrape", "f", [(posts[0].id, Dropped(posts[0], Reason.UNREACHABLE))])
+
+    assert timed.failures("scrape") == [
+        Failures(reason=Reason.GONE, items=1, next_at=None),
+        Failures(reason=Reason.UNREACHABLE, items=2, next_at=clock.now),
+        Failures(reason=Reason.PARKED, items=1, next_at=clock.now),
+    ]
+
+
+def test_failures_under_an_older_rule_are_not_counted(timed: Catalog, clock: Clock) -> None:
+    """The recipe was changed since, and its last run judged them anew; a run under way counts already."""
+    post = make.post()
+    for mark in ("old", "new"):
+        timed.record("scrape", mark, [(post.id, Dropped(post, Reason.GONE))])
+        timed.end_run(timed.begin_run("r"), "completed", [{"stage": "scrape", "fingerprint": mark}])
+        clock.now += timedelta(hours=1)
+    assert [one.items for one in timed.failures("scrape")] == [1]
+
+    other = make.post(2)
+    timed.record("scrape", "newer", [(other.id, Dropped(other, Reason.CORRUPT))])
+    assert [one.reason for one in timed.failures("scrape")] == [Reason.GONE, Reason.CORRUPT]
+
+
+def test_hosts_are_counted_again_and_again(catalog: Catalog) -> None:
+    """The last count of each stands, for each recipe; what is largest comes first."""
+    catalog.note_hosts("a", [make.host_count("one"), make.host_count("two")])
+    catalog.note_hosts("a", [make.host_count("one", waiting=60), make.host_count("three", waiting=50, done=91)])
+    catalog.note_hosts("b", [make.host_count("one", parked="answers 503")])
+
+    assert catalog.hosts() == {
+        "a": [
+            make.host_count("one", waiting=60),
+            make.host_count("three", waiting=50, done=91),
+            make.host_count("two"),
+        ],
+        "b": [make.host_count("one", parked="answers 503")],
+    }
+
+
+def test_the_hosts_of_an_earlier_run_give_way(timed: Catalog, clock: Clock) -> None:
+    """As soon as this one has counted some itself; those of another recipe stay."""
+    timed.begin_run("a")
+    for recipe in ("a", "b"):
+        timed.note_hosts(recipe, [make.host_count("old", at=clock.now)])
+    clock.now += timedelta(days=1)
+    timed.begin_run("a")
+    assert [one.host for one in timed.hosts()["a"]] == ["old"]
+
+    timed.note_hosts("a", [make.host_count("new", at=clock.now)])
+
+    assert {recipe: [one.host for one in tallies] for recipe, tallies in timed.hosts().items()} == {
+        "a": ["new"],
+        "b": ["old"],
+    }
+
+
+def test_two_may_write_the_same_at_once(catalog_url: str) -> None:
+    """Two recipes that share a stage judge the same item; the later word stands, and nobody fails."""
+    both = [Catalog(catalog_url), Catalog(catalog_url)]
+    posts = [make.post(number) for number in range(300)]
+
+    def write(catalog: Catalog) -> None:
+        for turn in range(10):
+            some = posts[turn * 30 :] + posts[: turn * 30]
+            catalog.record("scrape", "f", [(post.id, Kept(post, (make.image(post.id),))) for post in some])
+            catalog.add_page("l", some, {"a": turn})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, both))
+
+    assert len(both[0].posts("l")) == 300
+    assert set(both[1].judged("scrape", "f", [post.id for post in posts]).values()) == {None}
+    for catalog in both:
+        catalog.close()
+
+
 def test_a_corpus_is_judged_anew(catalog: Catalog) -> None:
     """What the fingerprint said before is forgotten."""
     one, two = make.face_crop(1), make.face_crop(2)
@@ -136,6 +350,14 @@ def test_a_killed_run_is_called_so(catalog: Catalog) -> None:
 
     assert [run["state"] for run in catalog.runs(2)] == ["completed", "killed"]
     assert catalog.runs()[0]["reports"] == [{"stage": "list"}]
+
+
+def test_another_recipes_run_is_left_alone(catalog: Catalog) -> None:
+    """Several recipes may run at once on one folder."""
+    catalog.begin_run("a")
+    catalog.begin_run("b")
+
+    assert [(run["recipe"], run["state"]) for run in catalog.runs(2)] == [("b", "running"), ("a", "running")]
 
 
 def test_waiting_crops_come_least_sure_first(catalog: Catalog) -> None:

@@ -42,7 +42,9 @@ def target(tmp_path: Path) -> Path:
 
 
 def client(**settings: Any) -> Client:
-    return Client(**{"min_gap_s": 0.0, "backoff_s": 0.01, "read_timeout_s": 0.3, "max_wait_s": 1.0, **settings})
+    return Client(
+        **{"private": True, "min_gap_s": 0.0, "backoff_s": 0.01, "read_timeout_s": 0.3, "max_wait_s": 1.0, **settings}
+    )
 
 
 def get(client: Client, url: str, target: Path, **expected: Any) -> Fetched | Refused:
@@ -464,7 +466,7 @@ def test_416_with_all_bytes_is_the_end(server: faulty.Server, target: Path) -> N
 def test_a_killed_run_left_a_whole_part(server: faulty.Server, target: Path) -> None:
     """What only lacks its final name is not asked for at all."""
     target.with_name("file.part").write_bytes(BODY)
-    note = {"url": "", "md5": MD5, "validator": None, "length": len(BODY)}
+    note = {"url": "", "sums": {"md5": MD5}, "validator": None, "length": len(BODY)}
     target.with_name("file.part.json").write_text(json.dumps(note))
 
     assert get(client(), server.address + "/a.jpg", target, expect_md5=MD5) == WHOLE
@@ -567,28 +569,38 @@ def test_a_trickle_ends(server: faulty.Server, target: Path) -> None:
 
 
 def test_a_dead_file_host_costs_little(target: Path) -> None:
-    """After a few files that could not be had, the rest of the host's are told at once, for a while."""
+    """After a few files that could not be had, their host is parked, and the rest of its files are told at once."""
     hasty = client(backoff_s=0.05, give_up_after=3)
     url = f"http://127.0.0.1:{_closed_port()}/"
 
     begin = time.monotonic()
     answers = [get(hasty, f"{url}{number}.jpg", target) for number in range(200)]
 
-    assert set(answers) == {Refused(Reason.UNREACHABLE, "takes no connection")}
+    unreachable, parked = (Refused(reason, "takes no connection") for reason in (Reason.UNREACHABLE, Reason.PARKED))
+    assert answers == [unreachable] * 3 + [parked] * 197
     assert time.monotonic() - begin < 2.0
 
 
-def test_a_host_that_came_back_is_trusted_again(server: faulty.Server, target: Path) -> None:
-    """A host is left alone for a while, not for ever."""
-    hasty = client(tries=1, give_up_after=1, rest_s=0.2)
+def test_a_parked_host_is_left_alone_to_the_end_of_the_run(server: faulty.Server, target: Path) -> None:
+    """It is asked nothing more, and the next run, with hosts of its own, begins anew."""
+    first = client(tries=1, give_up_after=1)
     url = server.on("/a.jpg", reply(500), ranged(BODY))
-    assert get(hasty, url, target).reason is Reason.UNREACHABLE
-    assert get(hasty, url, target).reason is Reason.UNREACHABLE
+
+    assert get(first, url, target) == Refused(Reason.UNREACHABLE, "answers 500")
+    assert get(first, url, target) == Refused(Reason.PARKED, "answers 500")
     assert len(server.requests) == 1
+    assert first.hosts.parked() == {server.address.removeprefix("http://"): "answers 500"}
+    assert get(client(), url, target) == WHOLE
 
-    time.sleep(0.25)
 
-    assert get(hasty, url, target) == WHOLE
+def test_a_file_that_comes_forgives_those_that_did_not(server: faulty.Server, target: Path) -> None:
+    """Only failures in a row park a host."""
+    patient = client(tries=1, give_up_after=2)
+    bad, good = server.on("/bad.jpg", reply(500)), server.on("/good.jpg", ranged(BODY))
+
+    reasons = [getattr(get(patient, url, target), "reason", None) for url in (bad, good, bad, good)]
+
+    assert reasons == [Reason.UNREACHABLE, None] * 2
 
 
 def test_an_unwritable_folder_is_the_worlds_fault(server: faulty.Server, tmp_path: Path) -> None:

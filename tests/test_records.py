@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import make
 import pytest
@@ -59,8 +60,43 @@ def test_the_same_crop_of_two_boxes_is_two_items() -> None:
 
 
 def test_only_what_is_not_the_items_fault_is_tried_again() -> None:
-    """UNREACHABLE alone is transient."""
-    assert [reason for reason in Reason if reason.transient] == [Reason.UNREACHABLE]
+    """The line was bad, or the host was not even asked."""
+    assert [reason for reason in Reason if reason.transient] == [Reason.UNREACHABLE, Reason.PARKED]
+
+
+def test_what_failed_is_not_what_was_unwanted() -> None:
+    """All that lies with the server or the line; neither the picture's kind nor the recipe's limits."""
+    assert {reason.value for reason in Reason if reason.failed} == {
+        *("gone", "forbidden", "not_for_ai", "robots", "unreachable", "parked"),
+        *("empty", "not_an_image", "wrong_md5", "truncated", "corrupt"),
+    }
+
+
+def test_an_image_is_known_by_its_md5() -> None:
+    """As boards name files."""
+    assert make.image(1).id == make.md5(1)
+
+
+def test_a_host_has_a_rate_and_an_end() -> None:
+    """A hundred files in a hundred seconds, and fifty left."""
+    assert (make.host_count().rate, make.host_count().eta_s) == (1.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "eta_s"),
+    [({"parked": "answers 503"}, None), ({"done": 0, "failed": 0}, None), ({"waiting": 0, "parked": "gone"}, 0.0)],
+    ids=["parked", "nothing came yet", "nothing left"],
+)
+def test_the_end_is_not_guessed(fields: dict[str, Any], eta_s: float | None) -> None:
+    """Of a host that is parked, or has answered nothing yet, nobody knows it."""
+    assert make.host_count(**fields).eta_s == eta_s
+
+
+def test_a_host_that_was_just_begun_has_no_rate() -> None:
+    """No time has passed: nothing is divided by it."""
+    begun = make.host_count()
+
+    assert make.host_count(at=begun.began_at).rate == 0.0
 
 
 def test_a_naive_time_counts_as_utc() -> None:

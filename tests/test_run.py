@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,8 +11,9 @@ import pytest
 
 from pipeline.catalog import Catalog
 from pipeline.errors import InvariantError, StoreError
+from pipeline.judge import failed_before, recall_stage, run_stage
 from pipeline.records import Post, Reason
-from pipeline.run import DataFolder, key_name, recall_stage, run_stage
+from pipeline.run import DataFolder, key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
 
@@ -120,6 +122,61 @@ def test_what_could_not_be_reached_is_tried_again(sqlite_catalog: Catalog, store
     assert stage.judged == ["sandbox:1", "sandbox:3"]
 
 
+def test_what_failed_twice_is_left_in_peace_for_a_while(store: Store, tmp_path: Path) -> None:
+    """The next run tries it at once; the one after that only when its time has come."""
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    catalog = Catalog(tmp_path / "timed.sqlite", lambda: now)
+    judged = []
+    for minutes in (0, 1, 2, 62):
+        now = datetime(2026, 11, 20, tzinfo=UTC) + timedelta(minutes=minutes)
+        stage = KeepEven(reason=Reason.UNREACHABLE)
+        report, _ = _run(stage, [make.post(1), make.post(2)], catalog, store)
+        judged.append((stage.judged, report.dropped))
+
+    odd, failed = ["sandbox:1"], {"unreachable": 1}
+    assert judged == [([*odd, "sandbox:2"], failed), (odd, failed), ([], failed), (odd, failed)]
+    catalog.close()
+
+
+@dataclass(frozen=True)
+class Says(KeepEven):
+    """Drops each post for a reason of its own; those without one are kept."""
+
+    reasons: dict[str, Reason] = field(default_factory=dict, compare=False, metadata={"effect": True})
+
+    def __call__(self, items: Iterable[Post], _store: Store, /) -> Iterator[Any]:
+        for item in items:
+            self.judged.append(item.id)
+            why = self.reasons.get(item.id)
+            yield Dropped(item, why) if why else Kept(item, (item,))
+
+
+def test_only_what_failed_is_retried(sqlite_catalog: Catalog, store: Store) -> None:
+    """Whenever it would come up again; the rest is recalled, what is new is left out, and the counts add up."""
+    posts = [make.post(number) for number in range(5)]
+    reasons = {"sandbox:1": Reason.GONE, "sandbox:2": Reason.TOO_LARGE, "sandbox:3": Reason.UNREACHABLE}
+    for _ in range(2):
+        _run(Says(reasons=reasons), posts[:4], sqlite_catalog, store)
+    stage = Says(reasons={"sandbox:1": Reason.GONE})
+
+    report, kept = run_stage(stage, posts, sqlite_catalog, store, lambda *_: None, which=failed_before)
+
+    assert stage.judged == ["sandbox:1", "sandbox:3"]
+    assert (report.seen, report.judged, report.dropped) == (4, 2, {"gone": 1, "too_large": 1})
+    assert [post.id for post in kept] == ["sandbox:0", "sandbox:3"]
+
+
+def test_only_what_failed_under_this_configuration_is_retried(sqlite_catalog: Catalog, store: Store) -> None:
+    """Another recipe's failures are its own."""
+    posts = [make.post(number) for number in range(4)]
+    _run(KeepEven(reason=Reason.GONE), posts, sqlite_catalog, store)
+    stage = KeepEven(reason=Reason.FORBIDDEN)
+
+    report, _ = run_stage(stage, posts, sqlite_catalog, store, lambda *_: None, which=failed_before)
+
+    assert (stage.judged, report.seen) == ([], 0)
+
+
 def test_a_corpus_is_judged_whole(sqlite_catalog: Catalog, store: Store) -> None:
     """A newcomer may take the place of what was kept before."""
     _, before = _run(KeepFirst(), [make.post(2), make.post(3)], sqlite_catalog, store)
@@ -183,10 +240,10 @@ def test_recalling_judges_nothing(sqlite_catalog: Catalog, store: Store) -> None
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     """A second run on the same folder is told who is there; afterwards the folder is free."""
     folder = DataFolder(tmp_path)
-    with folder.lock(), pytest.raises(StoreError, match="another run works on it"):
-        folder.lock()
+    with folder.lock("a"), pytest.raises(StoreError, match="another run of a works on it"):
+        folder.lock("a")
 
-    folder.lock().close()
+    folder.lock("a").close()
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
@@ -194,4 +251,4 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
     (tmp_path / "data").write_text("in the way")
 
     with pytest.raises(StoreError, match="choose another --data"):
-        DataFolder(tmp_path / "data").lock()
+        DataFolder(tmp_path / "data").lock("a")

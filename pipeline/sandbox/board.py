@@ -1,6 +1,7 @@
 """Hides a real HTTP board on loopback: its dialects, its files with Range, its manners, and its bad days.
 
-Danbooru's dialect is spoken at the root; /gelbooru, /gelbooru-keyed, /moebooru and /szurubooru hold the same posts.
+Danbooru's dialect is spoken at the root; /gelbooru, /gelbooru-keyed, /moebooru and /szurubooru hold the same posts;
+/getchu sells them as characters of products, and /erogamescape knows when those came out.
 
 python -m pipeline.sandbox.board --cache DIR [--posts N] [--seed S] [--port N] [--faults]
 """
@@ -39,10 +40,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.errors import KaosetError, WorldError
+from pipeline.sandbox import erogamescape, getchu
 from pipeline.sandbox.dialect import only, page_of, parse, row_of
 from pipeline.sandbox.gelbooru import Gelbooru
 from pipeline.sandbox.moebooru import Moebooru
-from pipeline.sandbox.posts import DEFAULT_POSTS, Kind, PlantedPost, Sandbox, build, die_with_parent
+from pipeline.sandbox.posts import DEFAULT_POSTS, SAMPLE_WIDTH, Kind, PlantedPost, Sandbox, build, die_with_parent
 from pipeline.sandbox.search import Ask, Dialect, Refusal
 from pipeline.sandbox.szurubooru import Szurubooru
 
@@ -157,7 +159,7 @@ class _Weather:
         self.lied.add(address)
         return fault
 
-    def empties(self, posts: Sequence[PlantedPost], *, deep: bool) -> bool:
+    def empties(self, posts: Sequence[object], *, deep: bool) -> bool:
         """Whether this page of a listing comes empty: the first that is neither the start nor the end."""
         if self.emptied or not posts or not deep:
             return False
@@ -384,7 +386,7 @@ class _Site:
             return self._one(request, self.by_md5.get(md5.lower()))
         page = ask.get("page", "")
         found = page_of(self.sandbox.posts, parse(ask.get("tags", "")), page, ask.get("limit", ""))
-        if self._lost(found, deep=bool(page)):
+        if self.lost(found, deep=bool(page)):
             found = []
         host = _host(request)
         return JSONResponse([only(row_of(post, host), ask.get("only", "")) for post in found])
@@ -396,11 +398,11 @@ class _Site:
             found = dialect.find(self.sandbox.posts, ask)
         except Refusal as refusal:
             return dialect.refuse(refusal)
-        if self._lost(found.posts, deep=ask.deep):
+        if self.lost(found.posts, deep=ask.deep):
             found = replace(found, posts=())
         return await run_in_threadpool(dialect.write, found, ask)  # it may have to read files
 
-    def _lost(self, found: Sequence[PlantedPost], *, deep: bool) -> bool:
+    def lost(self, found: Sequence[object], *, deep: bool) -> bool:
         """Whether this page comes empty although it is not, as happens once on a bad day."""
         if self.weather is None or not self.weather.empties(found, deep=deep):
             return False
@@ -435,7 +437,7 @@ class _Site:
         name = request.path_params["name"].rsplit("__", 1)[-1]
         if not re.fullmatch(r"[0-9a-f]{32}\.[a-z0-9]{2,4}", name):
             raise _no_file(name)
-        return self._send(request, name)
+        return self.send(request, name)
 
     async def file(self, request: Request) -> Response:
         """The file itself, where another dialect says that it is: its path holds the md5, or the number and "_"."""
@@ -444,9 +446,10 @@ class _Site:
         post = self.by_md5.get(digits[0]) if digits else self.by_number.get(int(number[1])) if number else None
         if post is None:
             raise _no_file(path)
-        return self._send(request, post.file)
+        return self.send(request, post.file)
 
-    def _send(self, request: Request, name: str) -> Response:
+    def send(self, request: Request, name: str) -> Response:
+        """The file of that name."""
         path = self.sandbox.folder / "files" / name
         if not path.exists():
             raise _no_file(name)
@@ -454,14 +457,15 @@ class _Site:
 
     async def smaller(self, request: Request) -> Response:
         """A variant, made when it is asked for."""
-        name = request.path_params["name"].removeprefix("sample-")
-        post = self.by_md5.get(name.partition(".")[0])
+        address = request.url.path
+        digits = re.search(r"[0-9a-f]{32}", address)
+        post = self.by_md5.get(digits[0]) if digits else None
         path = self.sandbox.path(post) if post else None
-        if post is None or path is None or post.kind not in _SHRINKABLE:
-            raise _no_file(name)
-        folder = request.url.path.split("/")[1]
-        side = 850 if folder == "sample" else int(folder.partition("x")[0])
-        webp = name.endswith(".webp")
+        if post is None or path is None or not post.shrinkable:
+            raise _no_file(address)
+        square = re.match(r"/(\d{3})x", address)
+        side = int(square[1]) if square else post.width if "/jpeg/" in address else SAMPLE_WIDTH
+        webp = address.endswith(".webp")
         data = await run_in_threadpool(_shrink, path, side, "WEBP" if webp else "JPEG")
         return Response(data, media_type="image/webp" if webp else "image/jpeg")
 
@@ -472,12 +476,6 @@ class _Site:
     async def show_truth(self, _: Request) -> Response:
         """All that is true of every post."""
         return JSONResponse([post.to_json() for post in self.sandbox.posts])
-
-
-_SHRINKABLE = frozenset(Kind) - {
-    *(Kind.HIDDEN, Kind.GONE, Kind.VIDEO, Kind.UGOIRA, Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.BOMB),
-    Kind.SIXTEEN_BIT,
-}
 
 
 def _host(request: Request) -> str:
@@ -495,7 +493,7 @@ def _no_file(name: str) -> Refusal:
 def _shrink(path: Path, side: int, kind: str) -> bytes:
     with Pictures.open(path) as picture:
         small = picture.convert("RGB")
-    small.thumbnail((side, side if side < 850 else 10 * side))
+    small.thumbnail((side, side if side < SAMPLE_WIDTH else 10 * side))
     buffer = io.BytesIO()
     small.save(buffer, kind, quality=85)
     return buffer.getvalue()
@@ -584,9 +582,13 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
     others = [
         *(_listing(site, dialect, path) for dialect in dialects for path in dialect.listings),
         *(Route(dialect.prefix + dialect.files, site.file) for dialect in dialects),
+        *(Route(dialect.prefix + path, site.smaller) for dialect in dialects for path in dialect.samples),
     ]
+    shop = getchu.items(sandbox.posts)
     routes = [
         *others,
+        *getchu.Shop(shop, site.send, lambda found: site.lost(found, deep=True)).routes,
+        *erogamescape.routes(shop),
         Route("/posts.json", site.posts),
         Route("/posts/{number:int}.json", site.post),
         Route("/posts/{number:int}", site.page),

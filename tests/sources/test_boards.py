@@ -68,7 +68,12 @@ def test_a_recipe_lists_the_sandbox_in_every_dialect(planted: Sandbox, tmp_path:
 def test_a_recipe_may_give_an_address(planted: Sandbox, tmp_path: Path) -> None:
     """Any host of a dialect; its name is the host's."""
     with board.serve(planted) as served:
-        fields = ["sources.0.kind=moebooru", f"sources.0.board={served.url}/moebooru", "sources.0.min_gap_s=0.0"]
+        fields = [
+            "sources.0.kind=moebooru",
+            f"sources.0.board={served.url}/moebooru",
+            "sources.0.min_gap_s=0.0",
+            "sources.0.private_hosts=true",
+        ]
         with build("", tmp_path, *fields, 'filter.ratings=["g"]') as run:
             run.step("list")
             posts = run._listed()

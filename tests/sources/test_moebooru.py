@@ -60,7 +60,7 @@ def server() -> Iterator[faulty.Server]:
 
 
 def source(server: faulty.Server, **fields: Any) -> MoebooruSource:
-    client = Client(min_gap_s=0.0, backoff_s=0.01, tries=3)
+    client = Client(private=True, min_gap_s=0.0, backoff_s=0.01, tries=3)
     return MoebooruSource(
         **{"name": "m", "address": server.address, "site": "https://b.example", "client": client, **fields}
     )

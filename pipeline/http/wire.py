@@ -1,0 +1,168 @@
+"""Hides the connections: they can be cut by another thread, and go to no machine that they may not reach."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from typing import Any, cast
+from weakref import WeakSet
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from pipeline.http.answers import NeverError
+
+TICK_S = 0.1  # how often it is asked whether a request under way is overdue or stopped
+PRIVATE = "set private_hosts = true for this source if that machine is meant"
+
+
+@dataclass(eq=False)
+class Wire:
+    """The connections of one thread, so that another can cut them: http.client reads headers without an end."""
+
+    private: bool  # may reach this machine and those of a private network
+    cut: bool = False
+    _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, connection: object) -> None:
+        """Remember a connection that was just made."""
+        if isinstance(connection, socket.socket):
+            with self._lock:
+                self._sockets.add(connection)
+
+    def sever(self) -> None:
+        """Let every read that waits return at once."""
+        self.cut = True
+        with self._lock:
+            for one in self._sockets:
+                with suppress(OSError):  # closed already
+                    # Not one.shutdown: that of TLS forgets its keys, while another thread still reads.
+                    socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+@dataclass(eq=False)
+class Watch:
+    """Severs the wires whose time is over, from one thread that lives only while there is something to watch."""
+
+    _due: dict[Wire, Callable[[], bool]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _awake: bool = False
+
+    @contextmanager
+    def over(self, wire: Wire, due: Callable[[], bool]) -> Iterator[None]:
+        """Sever *wire* as soon as *due* says so; it has `cut` set then."""
+        wire.cut = False
+        with self._lock:
+            self._due[wire] = due
+            if not self._awake:
+                self._awake = True
+                threading.Thread(target=self._run, name="watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._due[wire]
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(TICK_S)
+            with self._lock:
+                if not self._due:
+                    self._awake = False
+                    return
+                for wire, due in self._due.items():
+                    if due():
+                        wire.sever()
+
+
+class Session(requests.Session):
+    """A session that looks at no redirect: it would read all of its body first, and trip over an odd address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  as the base class has it
+        """Give none."""
+        return
+
+
+class Adapter(HTTPAdapter):
+    """Tells *wire* of every connection that is made."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        """Give the pool of a host, or of a proxy; its connections are ours."""
+        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs))
+        if not issubclass(pool.ConnectionCls, _Told):
+            wire = self._wire
+            pool.ConnectionCls = type("_Connection", (_Told, pool.ConnectionCls), {"wire": wire})
+        return pool
+
+
+class _Told(HTTPConnection):
+    """Mixed into the class of connection that a pool would use, whichever it is."""
+
+    wire: Wire
+
+    def connect(self) -> None:
+        """Connect, and say so."""
+        super().connect()
+        self.wire.add(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        """Look the host up and refuse a private one before a single packet is sent to it, and once more after.
+
+        A name may be looked up differently the second time. A proxy looks names up itself, and may well be near.
+        """
+        if self.wire.private or self.proxy is not None:
+            return super()._new_conn()
+        with suppress(OSError):  # connecting looks it up again, and tells what is wrong
+            for *_, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+                _refuse_private(self.host, str(address[0]))
+        connection = super()._new_conn()
+        try:
+            _refuse_private(self.host, str(connection.getpeername()[0]))
+        except NeverError:
+            connection.close()
+            raise
+        return connection
+
+
+def refuse_private_name(host: str) -> None:
+    """Refuse what says by itself that it is a private address, whoever would look it up.
+
+    Raises:
+        NeverError: It does.
+    """
+    if host.lower().rstrip(".").endswith("localhost"):
+        raise NeverError("is this very machine", advice=PRIVATE)
+    with suppress(ValueError):  # a name
+        _refuse_private(host, str(ip_address(host)))
+
+
+def _refuse_private(host: str, address: str) -> None:
+    if not _is_public(address):
+        raise NeverError(f"{host} is on a private network", advice=PRIVATE)
+
+
+def _is_public(address: str) -> bool:
+    one = ip_address(address.partition("%")[0])  # a link's own address names its interface
+    if isinstance(one, IPv6Address) and one.ipv4_mapped is not None:
+        return one.ipv4_mapped.is_global
+    return one.is_global and not one.is_multicast
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether *host*, without a port, is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,159 @@
+"""Hides how the catalog lies in a database: its tables, and how the tables of an older kaoset become these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from pipeline.errors import CatalogError
+
+SCHEMA = 2
+
+_META = sa.MetaData()
+ABOUT = sa.Table("about", _META, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
+POSTS = sa.Table(
+    "posts",
+    _META,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("seen_at", sa.String, nullable=False),
+)
+LISTINGS = sa.Table(
+    "listings",
+    _META,
+    sa.Column("listing", sa.String, primary_key=True),
+    sa.Column("post_id", sa.String, primary_key=True),
+)
+CURSORS = sa.Table(
+    "cursors",
+    _META,
+    sa.Column("listing", sa.String, primary_key=True),
+    sa.Column("cursor", sa.Text, nullable=False),
+)
+OUTCOMES = sa.Table(
+    "outcomes",
+    _META,
+    sa.Column("stage", sa.String, primary_key=True),
+    sa.Column("fingerprint", sa.String, primary_key=True),
+    sa.Column("item", sa.String, primary_key=True),
+    sa.Column("reason", sa.String),  # NULL: kept
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),  # since it was kept last, if it ever was
+    sa.Column("next_at", sa.String),  # NULL: what was said is said for good
+    sa.Index("outcomes_by_item", "item"),
+)
+OUTPUTS = sa.Table(
+    "outputs",
+    _META,
+    sa.Column("stage", sa.String, primary_key=True),
+    sa.Column("fingerprint", sa.String, primary_key=True),
+    sa.Column("item", sa.String, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("id", sa.String, nullable=False, index=True),
+    sa.Column("sha256", sa.String, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+DECISIONS = sa.Table(
+    "decisions",
+    _META,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("crop_sha256", sa.String, nullable=False, index=True),
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+RUNS = sa.Table(
+    "runs",
+    _META,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("recipe", sa.String, nullable=False),
+    sa.Column("started_at", sa.String, nullable=False),
+    sa.Column("ended_at", sa.String),
+    sa.Column("state", sa.String, nullable=False),  # running, completed, failed, stopped, killed
+    sa.Column("reports", sa.Text, nullable=False),
+)
+HOSTS = sa.Table(
+    "hosts",
+    _META,
+    sa.Column("recipe", sa.String, primary_key=True),
+    sa.Column("host", sa.String, primary_key=True),
+    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("parked", sa.Text, nullable=False),  # why; "": it is not
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("began_at", sa.String, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+)
+
+_REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
+BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
+_REFUSE_POSTGRES = """CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE EXCEPTION 'decisions are append-only'; END$$;
+CREATE TRIGGER decisions_fixed BEFORE UPDATE OR DELETE ON decisions FOR EACH ROW EXECUTE FUNCTION refuse_change()"""
+
+
+def _on_create(dialect: str, statement: str) -> None:
+    ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+    sa.event.listen(DECISIONS, "after_create", ddl)
+
+
+_on_create("sqlite", _REFUSE_SQLITE.format(what="UPDATE"))
+_on_create("sqlite", _REFUSE_SQLITE.format(what="DELETE"))
+_on_create("postgresql", _REFUSE_POSTGRES)
+
+
+def prepare(connection: sa.Connection, shown: str) -> None:
+    """Make the tables, or bring those of an older kaoset up to date: all of it or nothing.
+
+    Args:
+        connection: In a transaction that nobody has used yet.
+        shown: The catalog's address, for errors.
+
+    Raises:
+        CatalogError: They were written by a newer kaoset.
+    """
+    if _written(connection, shown) == SCHEMA:
+        return
+    connection.exec_driver_sql(_ALONE[connection.dialect.name])
+    written = _written(connection, shown)  # another process may have been faster
+    _META.create_all(connection)  # those that are not there
+    if written:
+        for number in range(written + 1, SCHEMA + 1):
+            _MIGRATIONS[number](connection)
+    connection.execute(sa.delete(ABOUT).where(ABOUT.c.key == "schema"))
+    connection.execute(sa.insert(ABOUT).values(key="schema", value=str(SCHEMA)))
+
+
+# What keeps other processes out until the transaction ends; without it SQLite would commit each ALTER by itself.
+_ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(hashtext('kaoset'))"}
+
+
+def _written(connection: sa.Connection, shown: str) -> int:
+    """Give the schema that is there; 0 where there is none."""
+    there = sa.inspect(connection)
+    if not there.has_table(ABOUT.name):
+        return 0
+    text = connection.scalar(sa.select(ABOUT.c.value).where(ABOUT.c.key == "schema"))
+    if text is None:  # the first schema made its tables one by one, and could be killed before it said so
+        return int(there.has_table(OUTCOMES.name))
+    if not text.isdecimal() or int(text) > SCHEMA:
+        raise CatalogError(f"{shown}: written by a newer kaoset (schema {text}); update kaoset")
+    return int(text)
+
+
+def _to_2(connection: sa.Connection) -> None:
+    """Failures get a count and a time of their own, and images are found by their MD5."""
+    md5 = {"sqlite": "json_extract(body, '$.md5')", "postgresql": "CAST(body AS json) ->> 'md5'"}
+    for statement in (
+        "ALTER TABLE outcomes ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE outcomes ADD COLUMN next_at VARCHAR",
+        "UPDATE outcomes SET next_at = at WHERE reason = 'unreachable'",
+        f"UPDATE outputs SET id = {md5[connection.dialect.name]} WHERE kind = 'Image'",  # noqa: S608 - our own words
+    ):
+        connection.exec_driver_sql(statement)
+
+
+_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2}
