@@ -173,7 +173,15 @@ _MAKERS: Mapping[Kind, Callable[[int, int], bytes]] = {
 
 def section(name: str, url: str, **fields: Any) -> dict[str, Any]:
     """Give a source of a recipe that lists all of a board, without any pause unless *fields* say so."""
-    return {"kind": "danbooru", "board": url, "name": name, "push_down": False, "min_gap_s": 0.0, **fields}
+    return {
+        "kind": "danbooru",
+        "board": url,
+        "name": name,
+        "push_down": False,
+        "min_gap_s": 0.0,
+        "private_hosts": True,
+        **fields,
+    }
 
 
 @dataclass(frozen=True)
