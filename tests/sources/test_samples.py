@@ -11,18 +11,19 @@ from typing import Any
 import boards
 import numpy as np
 import pytest
+from make import fetch_files
 from PIL import Image as Pictures
 
 from pipeline.catalog import Catalog
 from pipeline.errors import RecipeError
 from pipeline.http import Client
+from pipeline.judge import run_stage
 from pipeline.recipe import load
 from pipeline.records import Image, Post
-from pipeline.run import Build, Settings, run_stage
+from pipeline.run import Build, Settings
 from pipeline.sandbox import board
 from pipeline.sandbox.draw import Truth
 from pipeline.sandbox.posts import SINCE, Kind, PlantedPost, Sandbox
-from pipeline.scrape import FetchFiles
 from pipeline.sources import DIALECTS, Source
 from pipeline.store import Store
 
@@ -160,7 +161,7 @@ def test_a_changed_choice_fetches_the_other_file(sandbox: Sandbox, tmp_path: Pat
     def turn(source: Source) -> dict[str, int]:
         for page in source.pages(sqlite_catalog.cursor(source.listing)):
             sqlite_catalog.add_page(source.listing, page.posts, page.cursor)
-        stage = FetchFiles(sources={"s": source}, parts=tmp_path / "parts", threads=2)
+        stage = fetch_files(tmp_path, {"s": source})
         _, images = run_stage(stage, sqlite_catalog.posts(source.listing), sqlite_catalog, store, lambda *_: None)
         return {image.post_id: image.width for image in images if isinstance(image, Image)}
 
