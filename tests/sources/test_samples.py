@@ -28,11 +28,11 @@ from pipeline.store import Store
 
 PATHS = ("", "/gelbooru", "/gelbooru-keyed", "/moebooru")
 KEYED: dict[str, Any] = {"form": "json", "login": "1", "api_key": "sandbox"}
-WIDE, NARROW, HIDDEN, BROKEN = 11, 12, 13, 14
+WIDE, NARROW, HIDDEN, BROKEN, DRAWN = 11, 12, 13, 14, 15
 
 
 def plant(folder: Path) -> Sandbox:
-    """A wide PNG, a narrow JPEG, a hidden post, and a wide file of which nothing smaller can be made."""
+    """A wide PNG, a narrow JPEG, a hidden post, a wide file of which nothing smaller can be made, a narrow PNG."""
     (folder / "files").mkdir()
     return Sandbox(
         folder,
@@ -41,6 +41,7 @@ def plant(folder: Path) -> Sandbox:
             _planted(folder, NARROW, Kind.PORTRAIT, "jpg", (400, 300)),
             _planted(folder, HIDDEN, Kind.HIDDEN, "jpg", (1000, 700)),
             _planted(folder, BROKEN, Kind.TRUNCATED, "jpg", (1000, 700)),
+            _planted(folder, DRAWN, Kind.PORTRAIT, "png", (400, 300)),
         ),
     )
 
@@ -110,6 +111,18 @@ def test_without_a_sample_it_is_the_original(sandbox: Sandbox, path: str) -> Non
     assert chosen[HIDDEN].file_url is None
 
 
+def test_moebooru_gives_a_small_png_as_a_jpeg(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It has as many pixels and fewer bytes; the other boards have nothing of the kind."""
+    with boards.serve(sandbox, "/moebooru") as (_, make):
+        source = make(file="sample")
+        post = posts(source)[DRAWN]
+        source.fetch(post, tmp_path / "file", 10**7)
+
+    assert (post.id, post.ext, post.md5) == (f"s:{DRAWN}#sample", "jpg", None)
+    with Pictures.open(tmp_path / "file") as picture:
+        assert (picture.format, picture.size) == ("JPEG", (400, 300))
+
+
 ORIGINAL = "https://b.example/o/1.png"
 SAMPLE = "https://b.example/s/1%20a.jpg"
 ROW: dict[str, Any] = {"id": 1, "file_url": ORIGINAL, "file_ext": "png", "md5": "0" * 32}
@@ -170,9 +183,9 @@ def test_a_changed_choice_fetches_the_other_file(sandbox: Sandbox, tmp_path: Pat
         asked = [one.path for one in served.log if not one.path.startswith("/posts")]
         again = turn(make())
 
-    assert first == again == {f"s:{WIDE}": 1000, f"s:{NARROW}": 400, f"s:{BROKEN}": 1000}
-    assert sampled == {f"s:{WIDE}#sample": 850, f"s:{NARROW}": 400, f"s:{BROKEN}": 1000}
-    assert len(asked) == len(set(asked)) == 4
+    assert first == again == {f"s:{WIDE}": 1000, f"s:{NARROW}": 400, f"s:{BROKEN}": 1000, f"s:{DRAWN}": 400}
+    assert sampled == {f"s:{WIDE}#sample": 850, f"s:{NARROW}": 400, f"s:{BROKEN}": 1000, f"s:{DRAWN}": 400}
+    assert len(asked) == len(set(asked)) == 5
 
 
 def test_a_recipe_names_the_file(sandbox: Sandbox, tmp_path: Path) -> None:
