@@ -13,18 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pictures
 
-from pipeline.catalog import Catalog
 from pipeline.errors import RecipeError
 from pipeline.http import Client
 from pipeline.recipe import load
-from pipeline.records import Image, Post
-from pipeline.run import Build, Settings, run_stage
+from pipeline.records import Post
+from pipeline.run import Build, Settings
 from pipeline.sandbox import board
 from pipeline.sandbox.draw import Truth
 from pipeline.sandbox.posts import SINCE, Kind, PlantedPost, Sandbox
-from pipeline.scrape import FetchFiles
 from pipeline.sources import DIALECTS, Source
-from pipeline.store import Store
 
 PATHS = ("", "/gelbooru", "/gelbooru-keyed", "/moebooru")
 KEYED: dict[str, Any] = {"form": "json", "login": "1", "api_key": "sandbox"}
@@ -166,22 +163,20 @@ def test_what_moves_still_moves_in_a_sample() -> None:
     assert source._chosen({**row, "large_file_url": SAMPLE}).animated
 
 
-def test_a_changed_choice_fetches_the_other_file(sandbox: Sandbox, tmp_path: Path, sqlite_catalog: Catalog) -> None:
-    """In the same catalog, there and back: each listing has its own posts, and nothing is fetched twice."""
-    store = Store(tmp_path / "store")
+def test_a_changed_choice_fetches_the_other_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    """On the same data folder, there and back: each choice has its own posts, and nothing is fetched twice."""
 
-    def turn(source: Source) -> dict[str, int]:
-        for page in source.pages(sqlite_catalog.cursor(source.listing)):
-            sqlite_catalog.add_page(source.listing, page.posts, page.cursor)
-        stage = FetchFiles(sources={"s": source}, parts=tmp_path / "parts", threads=2)
-        _, images = run_stage(stage, sqlite_catalog.posts(source.listing), sqlite_catalog, store, lambda *_: None)
-        return {image.post_id: image.width for image in images if isinstance(image, Image)}
+    def widths(url: str, file: str) -> dict[str, int]:
+        overrides = ["sources.0.name=s", f"sources.0.file={file}", "scrape.contact=test"]
+        settings = Settings(data=tmp_path, sandbox_url=url, workers=1)
+        with Build(load("sandbox", overrides), settings, lambda *_: None, lambda _: None) as run:
+            for name in ("list", "select", "scrape"):
+                run.step(name)
+            return {image.post_id: image.width for image in run._items}
 
-    with boards.serve(sandbox, "") as (served, make):
-        first = turn(make())
-        sampled = turn(make(file="sample"))
+    with board.serve(sandbox) as served:
+        first, sampled, again = (widths(served.url, file) for file in ("original", "sample", "original"))
         asked = [one.path for one in served.log if not one.path.startswith("/posts")]
-        again = turn(make())
 
     assert first == again == {f"s:{WIDE}": 1000, f"s:{NARROW}": 400, f"s:{BROKEN}": 1000, f"s:{DRAWN}": 400}
     assert sampled == {f"s:{WIDE}#sample": 850, f"s:{NARROW}": 400, f"s:{BROKEN}": 1000, f"s:{DRAWN}": 400}
