@@ -140,7 +140,7 @@ def _scan(page: WebPage) -> _Scan:
         if isinstance(token, Tag):
             scan.tag(token)
         else:
-            scan.text(token)
+            scan.text(re.sub(r"[\r\n]+", " ", token))  # a line ends where <br> stands
     scan.end_row()
     return scan
 
