@@ -1,4 +1,4 @@
-"""Measures the detection stage against the usual scripts, and whole builds against what was drawn."""
+"""Measures detection against the usual scripts, whole builds against what was drawn, the downloader by boards' logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Self
 
 from rich.console import Console
 
-from bench import tables
+from bench import boards as downloads
+from bench import cost, tables
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
 from bench.report import Table, machine, markdown, show
@@ -30,16 +31,22 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results.md"
 SHARED = ROOT.parent / "shared" / "cascades"
 WIDE = 130  # columns
+# The downloader's boards, in full size.
+RUNS, PACE_POSTS, GAP_S, WINDOW_S = (1, 2, 3), 600, 0.05, 10.0
+HOSTS, POSTS_PER_HOST, FAULT_SHARE = 50, 200, 0.05
+KILL_HOSTS, KILL_POSTS, KILLS = 4, 500, 20
+COST_IMAGES = 1000
 OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 600
 
 ABOUT = """\
-Measure, as ratios in one run: the detection stage against the usual scripts on the same pictures of the sandbox, and
-whole builds of the sandbox against what was drawn."""
+Measure, as ratios in one run: the detection stage against the usual scripts on the same pictures of the sandbox, whole
+builds of the sandbox against what was drawn, and the downloader against what is promised, by the boards' own logs."""
 MORE = """\
 Examples:
   python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
   python -m bench --only detect --posts 120  a quick look at the detection stage
   python -m bench --only build --posts 120   a quick look at whole builds
+  python -m bench --only sources --posts 60  a quick look at the downloader, on a tenth of its boards
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
 
@@ -69,27 +76,57 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
     """Measure; give what to know of the machine and the run, and the tables."""
     began, about, shown = time.monotonic(), machine(), list[Table]()
-    cascade = find_cascade()
+    with Progress() as progress:
+        if only != "sources":
+            cascade = find_cascade()
+            shown += faces(only, size, progress, cascade=cascade)
+            if not cascade:
+                about.append(
+                    "Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`)."
+                )
+        if only in {None, "sources"}:
+            shown += sources(size / DEFAULT_POSTS, progress)
+    about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
+    return about, shown
+
+
+def faces(only: str | None, size: int, progress: Progress, *, cascade: bool) -> list[Table]:
+    """Measure what finds faces on a board of *size* posts."""
+    shown = list[Table]()
     recipes = [load("sandbox"), *([load("sandbox-both")] if cascade else [])]
-    if not cascade:
-        about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
-    with Progress() as progress, tempfile.TemporaryDirectory(prefix="kaoset-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="kaoset-bench-") as folder:
         sandbox = boards.build(Path(folder), posts=size, progress=lambda *now: progress("draw", *now))
         laps: list[Lap] = []
         builds: list[Built] = []
-        if only != "build":
+        if only in {None, "detect"}:
             for title, more in detect(sandbox, recipes, progress, cascade=cascade):
                 laps = laps or more
                 shown.append(tables.ways(title, more))
-        if only != "detect":
+        if only in {None, "build"}:
             builds = [build_sandbox(recipe, sandbox, progress) for recipe in recipes]
             shown += [tables.floors(builds), tables.stages(builds), tables.ends(builds, laps)]
     judged = {built.recipe.name: (built.judged.looks, built.judged.rule) for built in builds}
     judged = judged or {lap.name: (lap.looks, lap.rule) for lap in laps if lap.rule}
     told = {name: list(fates(looks, rule)) for name, (looks, rule) in judged.items()}
-    shown += [tables.faces_missed(told), tables.boxes_wrong(judged)]
-    about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
-    return about, shown
+    return [*shown, tables.faces_missed(told), tables.boxes_wrong(judged)]
+
+
+def sources(share: float, progress: Progress) -> list[Table]:
+    """Measure the downloader on boards of their own; *share* of their full size."""
+    paces = []
+    for runs in RUNS:
+        progress(f"pace of {runs} runs", 0, 0)
+        paces.append(downloads.pace(runs, posts=_part(PACE_POSTS, share), gap_s=GAP_S, window_s=WINDOW_S))
+    progress("many hosts", 0, 0)
+    many = downloads.load(HOSTS, _part(POSTS_PER_HOST, share), share=FAULT_SHARE)
+    progress("kills", 0, 0)
+    killed = downloads.kill(KILL_HOSTS, _part(KILL_POSTS, share), kills=KILLS, share=FAULT_SHARE)
+    costs = cost.costs(_part(COST_IMAGES, share), progress)
+    return [tables.downloader(paces, many, killed), tables.fetching(costs)]
+
+
+def _part(whole: int, share: float) -> int:
+    return max(50, round(whole * min(1.0, share)))
 
 
 def detect(
@@ -149,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=("detect", "build"), help="measure this half alone")
+    parser.add_argument("--only", choices=("detect", "build", "sources"), help="measure this part alone")
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"
     )

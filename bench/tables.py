@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import missed
+from bench.boards import Killed, Load, Pace
 from bench.builds import WORKERS, Built
+from bench.cost import FEW, QUOTED, SIDE, Cost
 from bench.missed import Count, Fate
 from bench.report import Table
 from bench.truth import Look, Rule, Score
@@ -14,6 +16,8 @@ from bench.ways import Lap
 
 # What is promised of the sandbox with the built-in recipes.
 RECALL, PRECISION, COPIES, PEAK_BYTES = 0.93, 0.97, 0.90, 1.5e9
+# What is promised of the downloader.
+REACHED, SCRAPE_PEAK_BYTES, PER_CORE = 0.95, 300e6, 100
 WEAKEST = 3  # characters that are named
 ENOUGH = 10  # faces of a character, below which a share says nothing
 
@@ -174,3 +178,79 @@ def boxes_wrong(judged: Mapping[str, tuple[Sequence[Look], Rule | None]]) -> Tab
     columns = ["kind of picture", *(column for name in judged for column in (f"{name}: accepted", "found"))]
     note = "Boxes that hold no drawn face."
     return Table("What is wrong", columns, rows or [["none", *(["0"] * 2 * len(judged))]], note)
+
+
+def downloader(paces: Sequence[Pace], load: Load, killed: Killed) -> Table:
+    """Hold the downloader against what is promised."""
+    rows = [
+        [under, one.what, one.asked, one.measured, _HOLDS[one.holds]]
+        for under, promises in (
+            *((_runs(pace), _of_pace(pace)) for pace in paces),
+            (f"{load.posts:,} posts, {load.hosts} hosts", _of_load(load)),
+            (f"{killed.posts:,} posts, {killed.kills} × kill -9", _of_kills(killed)),
+        )
+        for one in promises
+    ]
+    seconds = load.scraped.wall_s
+    note = (
+        "By the boards' own logs, from list to scrape; the runs are processes of their own. "
+        f"Rate: {1 / paces[0].gap_s:.0f} requests a second are configured. "
+        f"Many hosts: {load.faults:,} of {load.requests:,} answers were wrong (429, 500, 503, stalls, resets, cut and "
+        f"short bodies, web pages, empty lists) and {load.wrong:,} posts planted to be dropped; in {seconds:.0f} s. "
+        f"Kills: a file whose last byte was on its way when a kill came cannot be known to have arrived; "
+        f"{killed.excused} such were asked for again, of {killed.threads} under way at each kill. "
+        f"{killed.gone_on_with} times a file was gone on with in its middle; {killed.beyond / killed.bytes:.1%} of all "
+        "bytes were sent twice."
+    )
+    return Table(
+        "What is promised of the downloader", ["under", "promise", "asked", "measured", "holds"], rows, note, words=5
+    )
+
+
+def _runs(pace: Pace) -> str:
+    return "1 run on one host" if pace.runs == 1 else f"{pace.runs} runs at once on one host"
+
+
+def _of_pace(pace: Pace) -> Iterator[Promise]:
+    yield Promise("of the configured rate", f"≥ {REACHED:.0%}", f"{pace.share:.1%}", pace.share >= REACHED)
+    most = f"requests in any {pace.window_s:g} s"
+    yield Promise(most, f"≤ {pace.allowed}", str(pace.most), pace.most <= pace.allowed)
+
+
+def _of_load(load: Load) -> Iterator[Promise]:
+    right = load.posts - len(load.strayed)
+    yield _share("posts kept, or dropped for the right reason", "all", right, load.posts)
+    yield _none("counts in the run's reports that are wrong", len(load.miscounted))
+    yield _none("files asked for again after their last word", len(load.again))
+    yield _none("files that are not the original, byte for byte", len(load.damaged))
+    peak = load.scraped.peak_bytes
+    measured = f"{peak / 1e6:.0f} MB" if peak else "not measured"
+    yield Promise(
+        "peak memory", f"< {SCRAPE_PEAK_BYTES / 1e6:.0f} MB", measured, peak < SCRAPE_PEAK_BYTES if peak else None
+    )
+
+
+def _of_kills(killed: Killed) -> Iterator[Promise]:
+    yield _none("files that had come whole and were fetched again", killed.sent_again)
+    yield _none("posts listed twice, or not at all", abs(killed.listed - killed.posts))
+    strange = len(killed.strayed) + len(killed.damaged) + len(killed.left) + len(killed.differs)
+    yield _none("differences to an undisturbed run", strange)
+
+
+def _none(what: str, count: int) -> Promise:
+    return Promise(what, "0", str(count), count == 0)
+
+
+def fetching(costs: Sequence[Cost]) -> Table:
+    """Compare what fetching an image costs."""
+    ours = costs[0]
+    rows = [[one.way, f"{one.per_core:.0f}", f"{ours.per_core / one.per_core:.2f}"] for one in costs]
+    if len(costs) < 3:
+        rows.append(["img2dataset, with resizing, as its README says", f"about {QUOTED}", ""])
+    note = (
+        f"{ours.images} JPEGs of {SIDE} pixels a side from loopback: user and system time of all processes, "
+        f"less what {FEW} images take, so that no start is counted. Promised of kaoset: ≥ {PER_CORE}, which "
+        f"{'holds' if ours.per_core >= PER_CORE else 'does NOT hold'}. It lists, fetches, checks the MD5, decodes, "
+        "hashes, flushes each file to the disk and remembers it; the script writes what comes."
+    )
+    return Table("What an image costs", ["way", "images/s per core", "kaoset is × faster"], rows, note)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.tree import Tree
 
-from flows.show import Display, console, display, harmless, summary
+from flows.show import Display, console, display, failures, harmless, hosts, summary, unread
 from pipeline import __version__
 from pipeline.errors import UsageError, WorldError
 from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
@@ -50,6 +50,9 @@ WorkerCount = Annotated[
     int, typer.Option("--workers", envvar="KAOSET_WORKERS", min=0, help="Processes that look for faces; 0: one a core.")
 ]
 NoPrefect = Annotated[bool, typer.Option("--no-prefect", help="Run the same stages without Prefect.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="List nothing; fetch again only the files that failed.")
+]
 NoTrain = Annotated[bool, typer.Option("--no-train", help="Do not train on the release.")]
 SandboxPosts = Annotated[
     int, typer.Option("--sandbox-posts", envvar="KAOSET_SANDBOX_POSTS", min=1, help="Size of the sandbox board.")
@@ -95,16 +98,20 @@ def build_dataset(
     no_prefect: NoPrefect = False,
     sandbox_posts: SandboxPosts = 600,
     faults: SandboxFaults = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Scrape, find and cut faces, publish a release, and train on it; what is known is not done again."""
     from flows.jobs import settings_from_environment
 
+    if retry_failed:
+        _refuse_empty(data, catalog)
     settings = replace(
         settings_from_environment(data, limit),
         catalog_url=catalog,
         workers=workers,
         sandbox_posts=sandbox_posts,
         sandbox_faults=faults,
+        retry_failed=retry_failed,
     )
     _run_dataset("build_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=not no_train)
 
@@ -163,6 +170,8 @@ def review_list(
         shown = [_queued(crop, folder.store.path(crop.sha256)) for crop in waiting[:limit]]
     if as_json:
         print(json.dumps(shown, indent=2))
+        if len(waiting) > len(shown):
+            typer.echo(f"{len(waiting) - len(shown)} more wait; --limit {len(waiting)} lists all", err=True)
         return
     for one in shown:
         line = (
@@ -217,39 +226,35 @@ def status(
     catalog: CatalogUrl = "",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say what the last run did, what waits for a person, and which releases there are."""
+    """Say what the last run did and with which hosts, what failed, what waits for a person, what is published."""
     from pipeline.stage import StageReport
+    from pipeline.status import status as ask
 
     with _opened(data, catalog) as (known, folder):
-        last = next(iter(known.runs()), None)
-        decided = known.decisions()
-        waiting = sum(crop.sha256 not in decided for crop in known.crops("review", Reason.WAITING))
-        found = sorted(folder.releases.glob("*/[0-9]*"))
-        releases = [one for one in found if (one / "data_manifest.csv").is_file()]
-        body: dict[str, Any] = {
-            "data": str(data),
-            "counts": known.counts(),
-            "waiting": waiting,
-            "releases": [str(one) for one in releases],
-            "last_run": last,
-        }
+        found = ask(known, folder.releases)
     if as_json:
-        print(json.dumps(body, indent=2))
+        print(json.dumps({"data": str(data), **found.to_json()}, indent=2))
         return
-    out = console()
+    out, last = console(), found.last_run
     if last is None:
         out.print("nothing was run yet; try `flow run build-dataset`")
         return
     out.print(f"last run: {last['recipe']}, {last['state']}, began {last['started_at'][:19]} UTC", highlight=False)
     out.print(summary(StageReport(**report) for report in last["reports"]))
-    out.print(f"waiting for a person: {waiting}" + (" (flow review list)" if waiting else ""), highlight=False)
-    for one in releases:
+    if found.hosts:
+        out.print(hosts(found.hosts))
+    for line in [*failures(found.failures, datetime.now(UTC)), *unread(found.unread)]:
+        out.print(line, highlight=False, soft_wrap=True)
+    out.print(
+        f"waiting for a person: {found.waiting}" + (" (flow review list)" if found.waiting else ""), highlight=False
+    )
+    for one in found.releases:
         out.print(f"release: {one}", highlight=False, soft_wrap=True)
 
 
 @app.command("explain", epilog="Example: flow explain sandbox:1234")
 def explain(
-    name: Annotated[str, typer.Argument(metavar="ID", help="A post's id, a SHA-256 (or its start), or a file.")],
+    name: Annotated[str, typer.Argument(metavar="ID", help="A post's id, a SHA-256 or MD5 (or its start), or a file.")],
     data: Data = Path("data"),
     catalog: CatalogUrl = "",
 ) -> None:

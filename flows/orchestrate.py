@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from prefect.states import Crashed
 from flows import jobs
 from flows.jobs import settings_from_environment
 from flows.show import Display, Lines
-from pipeline.errors import StoreError, WorldError
+from pipeline.errors import RecipeError, StoreError, WorldError
 from pipeline.export import Release
 from pipeline.recipe import load
 from pipeline.run import DataFolder, Settings
@@ -118,19 +118,28 @@ def sweep(data: Path) -> int:
     Returns:
         How many there were.
     """
-    try:
-        DataFolder(data).lock().close()
-    except StoreError:
-        return 0
     state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
     names = FlowFilter(name=FlowFilterName(any_=[build_dataset.name, publish_dataset.name]))
     stale = 0
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_filter=names, flow_run_filter=FlowRunFilter(state=state)):
-            if Path(str(run.parameters.get("data"))).resolve() == data.resolve():
+            here = Path(str(run.parameters.get("data"))).resolve() == data.resolve()
+            if here and not _at_work(data, run.parameters):
                 client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
                 stale += 1
     return stale
+
+
+def _at_work(data: Path, parameters: Mapping[str, Any]) -> bool:
+    """Say whether a process really builds what the parameters of a run say."""
+    try:
+        recipe = load(parameters.get("recipe"), parameters.get("overrides") or [])
+        DataFolder(data).lock(recipe.name).close()
+    except RecipeError:  # its file has gone, so nobody can have begun with it
+        return False
+    except StoreError:
+        return True
+    return False
 
 
 def _dataset(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +24,12 @@ from rich.table import Table
 
 from pipeline.stage import StageReport
 
+if TYPE_CHECKING:  # `flow --help` need not wait for a database's driver
+    from pipeline.catalog import Failures
+    from pipeline.status import Host
+
 LINE_EVERY_S = 10.0  # where nobody watches a terminal
+SHOWN = 20  # hosts or listings; a list of addresses may name thousands
 
 
 class Display(Protocol):
@@ -116,3 +122,49 @@ def summary(reports: Iterable[StageReport]) -> Table:
         counts = (f"{one.seen:,}", f"{one.kept:,}", f"{one.judged:,}", f"{one.seconds:.1f}", rate)
         table.add_row(one.stage, *counts, reasons)
     return table
+
+
+def hosts(found: Sequence[Host]) -> Table:
+    """Draw the table of hosts: how many files came from each, how fast, and when the rest will be there."""
+    recipes = {one.recipe for one in found}
+    more = f"and {len(found) - SHOWN} more (--json lists all)" if len(found) > SHOWN else None
+    table = Table(title="Files, by host", title_justify="left", caption=more, caption_justify="left")
+    table.add_column("host", overflow="fold")
+    for name in ("done", "failed", "waiting", "files/s", "ETA"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("parked", overflow="fold")
+    for one in found[:SHOWN]:
+        count = one.count
+        host = f"{count.host} ({one.recipe})" if len(recipes) > 1 else count.host
+        rate = f"{count.rate:.1f}" if count.rate else ""
+        eta = str(timedelta(seconds=round(one.eta_s))) if one.eta_s else ""
+        numbers = (f"{count.done:,}", f"{count.failed:,}", f"{count.waiting:,}", rate, eta)
+        table.add_row(harmless(host), *numbers, harmless(count.parked))
+    return table
+
+
+def failures(found: Sequence[Failures], now: datetime) -> Iterator[str]:
+    """Tell in lines what failed, when it comes up again, and how to try it now."""
+    again = [one for one in found if one.next_at]
+    for_good = [one for one in found if not one.next_at]
+    if again:
+        first = min(one.next_at for one in again if one.next_at)
+        when = f"from {first:%Y-%m-%d %H:%M} UTC" if first > now else "by the next run"
+        yield f"failed: {_reasons(again)}; tried again {when}"
+    if for_good:
+        yield f"failed: {_reasons(for_good)}; not tried again unasked"
+    if found:
+        yield "to try them now: the same `flow run build-dataset` with --retry-failed"
+
+
+def _reasons(found: Sequence[Failures]) -> str:
+    return f"{sum(one.items for one in found):,} ({', '.join(f'{one.reason} {one.items:,}' for one in found)})"
+
+
+def unread(found: Mapping[str, int]) -> Iterator[str]:
+    """Tell in lines which listings were not read to their end; an id is not always a post, so it is "up to"."""
+    largest = sorted(found.items(), key=lambda pair: pair[1], reverse=True)
+    for listing, ids in largest[:SHOWN]:
+        yield f"not read to its end: {harmless(listing)}, up to {ids:,} ids; the next run goes on"
+    if len(largest) > SHOWN:
+        yield f"and {len(largest) - SHOWN} more (--json lists all)"

@@ -30,7 +30,8 @@ def explain(catalog: Catalog, name: str) -> list[Way]:
 
     Args:
         catalog: What is remembered.
-        name: A post's id, the SHA-256 of an image or a crop (its first digits are enough), or a file.
+        name: A post's id, the SHA-256 of an image or a crop, the MD5 of an image (the first digits are enough), or a
+            file.
 
     Raises:
         UsageError: Nothing of that name is known.
@@ -41,20 +42,22 @@ def explain(catalog: Catalog, name: str) -> list[Way]:
     post = catalog.post(name)
     if post is not None:
         return [_of_post(catalog, post, "", catalog.decisions())]
-    sha256 = name.lower()
-    if len(sha256) < SHORTEST or set(sha256) - set("0123456789abcdef"):
-        raise UsageError(f"{name}: no such post; give a post's id (board:123), a SHA-256 or a file")
-    posts = {post.id: post for post in _posts_of(catalog, sha256)}
+    digits = name.lower()
+    if len(digits) < SHORTEST or set(digits) - set("0123456789abcdef"):
+        raise UsageError(f"{name}: no such post; give a post's id (board:123), a SHA-256, an MD5 or a file")
+    posts = {post.id: post for post in _posts_of(catalog, digits)}
     if not posts:
         raise UsageError(f"{name}: unknown to this catalog; is it the right --data?")
     decisions = catalog.decisions()
-    return [_of_post(catalog, posts[post_id], sha256, decisions) for post_id in sorted(posts)]
+    return [_of_post(catalog, posts[post_id], digits, decisions) for post_id in sorted(posts)]
 
 
-def _posts_of(catalog: Catalog, sha256: str) -> Iterator[Post]:
-    images = {record.sha256 for _, record in catalog.find(sha256) if isinstance(record, Image)}
-    crops = [record for _, record in catalog.find(sha256) if isinstance(record, FaceCrop)]
-    images |= {crop.detection.image_sha256 for crop in crops if crop.sha256.startswith(sha256)}
+def _posts_of(catalog: Catalog, name: str) -> Iterator[Post]:
+    """Find the posts of every image that the hash *name* is the start of, or of the crops that it is."""
+    records = [record for _, record in catalog.find(name)]
+    images = {record.sha256 for record in records if isinstance(record, Image)}
+    crops = [record for record in records if isinstance(record, FaceCrop)]
+    images |= {crop.detection.image_sha256 for crop in crops if crop.sha256.startswith(name)}
     for image in sorted(images):
         for item, record in catalog.find(image):
             if isinstance(record, Image):
@@ -118,4 +121,10 @@ def _told(said: Remembered) -> str:
     verdict = "kept" if said.reason is None else f"dropped: {said.reason}"
     detail = f" ({said.detail})" if said.detail else ""
     made = f", {len(said.outputs)} made" if said.outputs else ""
-    return f"{said.at:%Y-%m-%d %H:%M:%S} {said.stage} [{said.fingerprint[:8]}]: {verdict}{detail}{made}"
+    tried = _tried(said) if said.reason and said.reason.failed else ""
+    return f"{said.at:%Y-%m-%d %H:%M:%S} {said.stage} [{said.fingerprint[:8]}]: {verdict}{detail}{made}{tried}"
+
+
+def _tried(said: Remembered) -> str:
+    again = f", tried again from {said.next_at:%Y-%m-%d %H:%M} UTC" if said.next_at else ""
+    return f", {said.attempts} attempt{'' if said.attempts == 1 else 's'}{again}"

@@ -54,6 +54,8 @@ class BoardSection(WebSection):
     """The first part of the posts' ids; the board's name if empty."""
     query: str = ""
     """Tags as on the board's own search page."""
+    file: Literal["original", "sample"] = "original"
+    """`original` is checked by its md5; `sample`, the smaller JPEG of the board's own pages, spares the board."""
     push_down: bool = True
     """Ask the board only for dates and ratings that the filter keeps; off: list all, and drop here with a reason."""
 
@@ -66,6 +68,8 @@ class DanbooruSection(BoardSection):
     """A name from the table of boards (danbooru, safebooru, testbooru), `sandbox`, or an address (https://…)."""
     query: str = ""
     """Tags as on the board's own search page; at most two that count without an account."""
+    tag_limit: int = Field(2, ge=1)
+    """Tags that count in one query: 2 without an account or as a Member, 6 with Gold; for Platinum any large number."""
 
 
 class GelbooruSection(BoardSection):
@@ -74,6 +78,8 @@ class GelbooruSection(BoardSection):
     kind: Literal["gelbooru"]
     board: str = "safebooru.org"
     """A name from the table of boards (safebooru.org, gelbooru, rule34), `sandbox`, or an address (https://…)."""
+    form: Literal["xml", "json"] | None = None
+    """What to ask for in place of what suits the board; `json` has no dates but on boards like gelbooru.com."""
 
 
 class MoebooruSection(BoardSection):
@@ -92,6 +98,8 @@ class SzurubooruSection(BoardSection):
     kind: Literal["szurubooru"]
     board: str
     """Its address (https://…), or `sandbox`."""
+    file: Literal["original"] = "original"
+    """Checked by its md5, or its SHA-1; the board keeps nothing smaller but thumbnails."""
     auth: Literal["token", "basic"] = "token"
     """What KAOSET_API_KEY_<HOST> holds: a `token` of the user KAOSET_LOGIN_<HOST>, or (`basic`) a password."""
 
@@ -226,8 +234,10 @@ class ScrapeSection(_Section):
 
     contact: str = "https://pypi.org/project/kaoset"
     """Goes into the User-Agent: an address where a board's admin can reach you."""
-    threads: int = Field(4, ge=1, le=64)
-    """Files under way at once, over all hosts; the pace of one host is `min_gap_s`."""
+    threads: int = Field(16, ge=1, le=256)
+    """Files under way at once, over all hosts."""
+    per_host: int = Field(2, ge=1, le=16)
+    """Files of one host under way at once; its pace is `min_gap_s`, whatever stands here."""
     max_bytes: int = Field(100_000_000, gt=0)
     """Largest file that is fetched."""
     max_pixels: int = Field(100_000_000, gt=0)

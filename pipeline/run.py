@@ -1,4 +1,4 @@
-"""Runs a recipe's stages over a data folder: nothing is lost, nothing is judged twice, and the counts add up."""
+"""Makes a recipe's stages, and takes them in turn over a data folder."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain, zip_longest
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO, TypeVar
+from typing import Any, Self, TextIO
 from urllib.parse import urlsplit
 
-from pipeline.catalog import Catalog, count_reasons
+from pipeline.ahead import Ahead
+from pipeline.catalog import Catalog
+from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
 from pipeline.detect import DetectFaces
 from pipeline.detectors import lbpcascade
-from pipeline.errors import DetectorError, InvariantError, StoreError, UsageError, WorldError
+from pipeline.errors import BoardError, DetectorError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
-from pipeline.http import Client, Hosts
+from pipeline.http import Client, Hosts, Stopped
+from pipeline.judge import Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
 from pipeline.manifest import ManifestRow, row, split_of
 from pipeline.recipe import (
     MANNERS,
@@ -39,26 +44,22 @@ from pipeline.recipe import (
     WebSection,
     source_name,
 )
-from pipeline.records import FaceCrop, Image, Post, Record
+from pipeline.records import FaceCrop, Image, Post
 from pipeline.review import ReviewCrops
-from pipeline.scrape import FetchFiles
+from pipeline.scrape import FetchFiles, Tally, host_of
 from pipeline.select import SelectPosts
 from pipeline.sources import BOARDS, DIALECTS, Source, erogamescape, getchu
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
-from pipeline.stage import Outcome, Scope, Stage, StageReport, fingerprint
+from pipeline.stage import Kept, Stage, StageReport, fingerprint
 from pipeline.store import Store
 from pipeline.workers import Workers
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
-# Of catalog, stage, fingerprint, keys and store: the keys of the items that the stage shall judge in this run.
-Which = Callable[[Catalog, str, str, Collection[str], Store], set[str]]
-R = TypeVar("R", bound=Record)
-
 STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
-COMMIT_EVERY = 200  # outcomes
-COMMIT_AFTER_S = 0.5  # at most this much work is done again after a kill
+ROOM = 1000  # files of one host that may wait while the boards are still read; the others wait in the catalog
+ROOM_IN_ALL = 10_000
+NOTE_HOSTS_S = 1.0  # how often the catalog is told how far each host is
 SANDBOX = "sandbox"
 SANDBOX_START_S = 300.0
 
@@ -104,17 +105,35 @@ class DataFolder:
         """What the sandbox board has drawn."""
         return self.root / "sandbox"
 
-    def lock(self) -> TextIO:
-        """Keep every other run out until the file is closed; a dead process holds no lock.
+    @property
+    def claims(self) -> Path:
+        """Which listing is read, and which file is fetched, by some run just now."""
+        return self.root / "claims"
+
+    def enter(self) -> TextIO:
+        """Say that a run is at work here, and clear up behind the dead if no other is; close the file to leave.
 
         Raises:
-            StoreError: Another run works on the folder, or it cannot be written.
+            StoreError: The folder cannot be written.
         """
+        file = self._open(".lock")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            file = (self.root / ".lock").open("a+")
-        except OSError as error:
-            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --data") from error
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass  # somebody may be writing what would be cleared up
+        else:
+            for left in self.store.root.glob("??/??/.new-*"):
+                left.unlink(missing_ok=True)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return file
+
+    def lock(self, recipe: str) -> TextIO:
+        """Keep every other run of a recipe out until the file is closed; a dead process holds no lock.
+
+        Raises:
+            StoreError: Another run of it works on the folder, or it cannot be written.
+        """
+        file = self._open(f".lock-{recipe}")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -122,146 +141,20 @@ class DataFolder:
             owner = file.read().strip() or "another process"
             file.close()
             raise StoreError(
-                f"{self.root}: another run works on it (process {owner}); wait for it, or choose another --data"
+                f"{self.root}: another run of {recipe} works on it (process {owner}); wait for it, or choose another "
+                "--data or another name for the recipe"
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         return file
 
-
-def new_or_due(catalog: Catalog, stage: str, mark: str, keys: Collection[str], store: Store) -> set[str]:
-    """Choose what was never judged, what failed and comes up again now, and what was made and is no longer there."""
-    said = catalog.judged(stage, mark, keys)
-    due = catalog.due(stage, mark, (key for key, reason in said.items() if reason and reason.transient))
-    made = catalog.outputs(stage, mark, said.keys() - due)
-    lost = {
-        key
-        for key, records in made.items()
-        for record in records
-        if isinstance(record, Image | FaceCrop) and not store.has(record.sha256)
-    }
-    return (set(keys) - said.keys()) | due | lost
-
-
-def failed_before(catalog: Catalog, stage: str, mark: str, keys: Collection[str], _store: Store) -> set[str]:
-    """Choose what failed for a reason that lies with the server or the line, whenever it would come up again."""
-    return {key for key, reason in catalog.judged(stage, mark, keys).items() if reason and reason.failed}
-
-
-def run_stage(
-    stage: Stage[Any],
-    items: Sequence[Record],
-    catalog: Catalog,
-    store: Store,
-    progress: Progress,
-    *,
-    corpus: str = "",
-    which: Which = new_or_due,
-) -> tuple[StageReport, list[Any]]:
-    """Judge those of *items* that the catalog does not remember, and return what the stage keeps of all of them.
-
-    Args:
-        stage: What to run.
-        items: No two with the same key.
-        catalog: Remembers every outcome, in small transactions, so that a killed run resumes.
-        store: Where the bytes lie.
-        progress: Told of every outcome.
-        corpus: Names the dataset that a `Scope.CORPUS` stage sees.
-        which: Chooses whom to judge, the others are recalled. A corpus is judged whole.
-
-    Returns:
-        The counts over all items, and the outputs in the order of the items.
-
-    Raises:
-        InvariantError: The stage lost an item, invented one, or judged one twice.
-    """
-    began = time.monotonic()
-    mark = fingerprint(stage, corpus)
-    by_key = _by_key(stage, items)
-    whole = stage.scope is Scope.CORPUS
-    chosen = by_key.keys() if whole else which(catalog, stage.name, mark, by_key, store)
-    new = {key: item for key, item in by_key.items() if key in chosen}
-    known = len(by_key) - len(new)
-    journal = _Journal(catalog, stage, mark, whole)
-    progress(stage.name, known, len(by_key))
-    try:
-        for outcome in stage(iter(new.values()), store):
-            journal.add(stage.key(outcome.item), outcome, new)
-            progress(stage.name, known + len(journal.judged), len(by_key))
-    finally:
-        if not whole:  # what was judged before a stop or an error is not judged again
-            journal.commit()
-    if whole:
-        journal.commit()
-    lost = new.keys() - journal.judged
-    if lost:
-        raise InvariantError(f"{stage.name}: {len(lost)} items got no outcome, among them {min(lost)}")
-    report, kept = recall_stage(stage, items, catalog, corpus)
-    return replace(report, judged=len(new), seconds=time.monotonic() - began), kept
-
-
-def recall_stage(
-    stage: Stage[Any], items: Sequence[Record], catalog: Catalog, corpus: str = ""
-) -> tuple[StageReport, list[Any]]:
-    """Return what the catalog remembers of *items*, without judging any; what was never judged is left out."""
-    mark = fingerprint(stage, corpus)
-    by_key = _by_key(stage, items)
-    said = catalog.judged(stage.name, mark, by_key)
-    made = catalog.outputs(stage.name, mark, (key for key, reason in said.items() if reason is None))
-    kept = [key for key in by_key if key in said and said[key] is None]
-    outputs = [output for key in kept for output in made.get(key, (by_key[key],))]
-    dropped = count_reasons(said.values())
-    report = StageReport(
-        stage=stage.name,
-        seen=len(said),
-        kept=len(kept),
-        dropped=dropped,
-        judged=0,
-        seconds=0.0,
-        fingerprint=mark,
-    )
-    if report.seen != report.kept + sum(dropped.values()):
-        raise InvariantError(f"{stage.name}: saw {report.seen}, kept {report.kept}, dropped {dropped}")
-    return report, outputs
-
-
-def _by_key(stage: Stage[Any], items: Sequence[Record]) -> dict[str, Any]:
-    by_key = {stage.key(item): item for item in items}
-    if len(by_key) < len(items):
-        raise InvariantError(f"{stage.name}: {len(items) - len(by_key)} items share a key with another")
-    return by_key
-
-
-class _Journal:
-    """Writes outcomes down, often enough that a kill costs little and seldom enough to be cheap."""
-
-    def __init__(self, catalog: Catalog, stage: Stage[Any], mark: str, whole: bool) -> None:  # noqa: FBT001 - of Scope
-        self._catalog, self._stage, self._mark, self._whole = catalog, stage, mark, whole
-        self._pending: list[tuple[str, Outcome[Any, Any]]] = []
-        self._written = time.monotonic()
-        self.judged: set[str] = set()
-
-    def add(self, key: str, outcome: Outcome[Any, Any], expected: dict[str, Any]) -> None:
-        """Take one outcome.
-
-        Raises:
-            InvariantError: Nobody asked for it, or it is the second.
-        """
-        if key not in expected or key in self.judged:
-            raise InvariantError(f"{self._stage.name}: an outcome too many for {key}")
-        self.judged.add(key)
-        self._pending.append((key, outcome))
-        due = len(self._pending) >= COMMIT_EVERY or time.monotonic() - self._written > COMMIT_AFTER_S
-        if due and not self._whole:
-            self.commit()
-
-    def commit(self) -> None:
-        """Write what is pending; groups of a corpus are written all at once, over what stood there."""
-        if self._pending or self._whole:
-            self._catalog.record(self._stage.name, self._mark, self._pending, anew=self._whole)
-        self._pending = []
-        self._written = time.monotonic()
+    def _open(self, name: str) -> TextIO:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            return (self.root / name).open("a+")
+        except OSError as error:
+            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --data") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +169,7 @@ class Settings:
     sandbox_posts: int = 600
     sandbox_faults: bool = False
     retry_failed: bool = False  # list nothing, and fetch only what failed before
+    fetch_ahead: bool = True  # fetch files while the boards are still read
     keys: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # login and API key, by `key_name` of the host
 
 
@@ -302,14 +196,22 @@ class Build:
         self._items: list[Any] = []
         self._posts: dict[str, Post] = {}
         self._images: dict[str, Image] = {}
+        self._ahead: Ahead | None = None
+        self._offered: set[str] = set()
+        self._tally = Tally()
+        self._noted = 0.0
+        self._listing = threading.Lock()
+        self._count = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self.folder.lock())
+            stack.enter_context(self.folder.enter())
+            stack.enter_context(self.folder.lock(self.recipe.name))
             self.recipe = with_detectors_at_hand(self.recipe, self._say)
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
-            self._tidy()
+            self._claims = Claims(self.folder.claims)
+            stack.callback(self._claims.close)
             self._stop = threading.Event()
             self._hosts = Hosts(self.folder.pace)
             stack.callback(self._hosts.close)
@@ -327,24 +229,20 @@ class Build:
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         self._stop.set()
+        if self._ahead is not None:
+            self._ahead.close()
         state = "completed" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
         try:
             self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports])
         finally:
             self._stack.close()
 
-    def _tidy(self) -> None:
-        """Remove what a killed process was writing into the store; after a run that came to its end there is none."""
-        if any(run["state"] != "completed" for run in self.catalog.runs()):
-            for left in self.store.root.glob("??/??/.new-*"):
-                left.unlink(missing_ok=True)
-
     def step(self, name: str) -> StageReport:
         """Run the stage of that name; the one before it must have run."""
         steps: dict[str, Callable[[], StageReport]] = {
             "list": self._list,
             "select": lambda: self._through(self._select()),
-            "scrape": lambda: self._through(self._scrape()),
+            "scrape": lambda: self._fetch(new_or_due),
             "dedup-images": self._dedup_images,
             "detect": lambda: self._through(self._detect()),
             "crop": lambda: self._through(self._crop()),
@@ -366,7 +264,7 @@ class Build:
                     stage="list", seen=len(self._items), kept=len(self._items), dropped={}, judged=0, seconds=0.0
                 )
             case "scrape":
-                report, self._items = recall_stage(self._scrape(), self._items, self.catalog)
+                report, self._items = recall_stage(self._scrape, self._items, self.catalog)
             case _:
                 return self.step(name)
         self.reports.append(report)
@@ -378,7 +276,7 @@ class Build:
             case "list":
                 return self.recall(name)
             case "scrape":
-                report = self._through(self._scrape(), failed_before)
+                report = self._fetch(failed_before)
                 if not report.judged:
                     self._say("no file failed before, so none is fetched")
             case _:
@@ -389,19 +287,11 @@ class Build:
     # --- the stages, from the recipe ----------------------------------------------------------------------------
 
     def _list(self) -> StageReport:
-        before, listed = len(self._listed()), 0  # the sandbox is drawn here, if it is asked for
+        before = len(self._listed())  # the sandbox is drawn here, if it is asked for
         began = time.monotonic()
-        for source in self._sources().values():
-            cursor = self.catalog.cursor(source.listing)
-            there: set[str] = set()
-            for page in source.pages(cursor):
-                self.catalog.add_page(source.listing, page.posts, page.cursor)
-                cursor = page.cursor
-                there.update(post.id for post in page.posts)
-                listed += len(page.posts)
-                self._progress("list", listed, 0)
-            if cursor is None:  # it lists all of it each time, so what is not there any more has gone
-                self.catalog.keep_only(source.listing, there)
+        if self.settings.fetch_ahead and self.settings.limit is None:  # which posts are the newest shows at the end
+            self._ahead = self._begin_fetching()
+        self._read_sources()
         self._items = self._listed()
         found = len(self._items)
         if not found:
@@ -414,6 +304,95 @@ class Build:
             judged=max(0, found - before),
             seconds=time.monotonic() - began,
         )
+
+    def _read_sources(self) -> None:
+        """Read all sources to their ends, those of the network side by side; one that fails holds up no other.
+
+        Raises:
+            BoardError: None could be read.
+        """
+        sources = self._sources()
+        near = [name for name, source in sources.items() if name not in self._client_of]
+        pool = ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="list")
+        try:
+            reading = {pool.submit(self._read, sources[name]): name for name in sources if name not in near}
+            for name in near:
+                self._read(sources[name])
+            failed = _failures(reading)
+        except BaseException:
+            self._stop.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        if failed and len(failed) == len(sources):
+            raise next(iter(failed.values()))
+        for name, error in failed.items():
+            self._say(f"WARNING: {name} was not read to its end, the next run goes on there: {error}")
+
+    def _read(self, source: Source) -> None:
+        """List what is new in one source, alone of all runs."""
+        with self._claims.held(f"list {source.listing}", self._stop) as mine:
+            if not mine:
+                raise Stopped
+            cursor = self.catalog.cursor(source.listing)
+            there: set[str] = set()
+            for page in source.pages(cursor):
+                self.catalog.add_page(source.listing, page.posts, page.cursor)
+                cursor = page.cursor
+                there.update(post.id for post in page.posts)
+                self._offer(page.posts)
+                with self._listing:
+                    self._count += len(page.posts)
+                    self._progress("list", self._count, 0)
+            if cursor is None:  # it lists all of it each time, so what is not there any more has gone
+                self.catalog.keep_only(source.listing, there)
+
+    def _offer(self, posts: Iterable[Post]) -> None:
+        """Let files be fetched while their board is still read, as far as their hosts have room."""
+        if self._ahead is None:
+            return
+        selected = [one.item for one in self._select()(iter(posts), self.store) if isinstance(one, Kept)]
+        with self._listing:
+            new = choose(self._scrape, selected, self.catalog, self.store)
+            batch = []
+            for post in new:
+                room = self._tally.waiting(host_of(post)) < ROOM and self._tally.waiting() < ROOM_IN_ALL
+                if room and post.id not in self._offered:
+                    self._offered.add(post.id)
+                    self._tally.expect(post)
+                    batch.append(post)
+        if batch:
+            self._ahead.offer(batch)
+
+    def _begin_fetching(self) -> Ahead:
+        def fetch(batches: Iterable[Sequence[Post]]) -> int:
+            return judge(self._scrape, batches, self.catalog, self.store, self._fetched)
+
+        return Ahead(fetch, self._stop)
+
+    def _fetched(self, stage: str, done: int, total: int) -> None:
+        self._progress(stage, done, total)
+        if time.monotonic() - self._noted > NOTE_HOSTS_S:
+            self._note_hosts()
+
+    def _note_hosts(self) -> None:
+        self.catalog.note_hosts(self.recipe.name, self._tally.changed())
+        self._noted = time.monotonic()
+
+    def _fetch(self, which: Which) -> StageReport:
+        """Fetch what has not been fetched while the boards were read, and wait for all of it."""
+        began = time.monotonic()
+        selected = self._items
+        ahead = self._ahead or self._begin_fetching()
+        self._ahead = ahead  # so that it is closed, whatever happens
+        left = [post for post in selected if post.id not in self._offered]
+        rest = choose(self._scrape, left, self.catalog, self.store, which=which)
+        for post in rest:
+            self._tally.expect(post)
+        judged = ahead.finish(_by_turns(rest))
+        self._note_hosts()
+        report, self._items = recall_stage(self._scrape, selected, self.catalog)
+        return replace(report, judged=judged, seconds=time.monotonic() - began)
 
     def _listed(self) -> list[Post]:
         listings = [source.listing for source in self._sources().values()]
@@ -430,16 +409,22 @@ class Build:
             without_tags=wanted.without_tags,
         )
 
+    @cached_property
     def _scrape(self) -> FetchFiles:
         scrape = self.recipe.scrape
-        return FetchFiles(
+        stage = FetchFiles(
             max_bytes=scrape.max_bytes,
             max_pixels=scrape.max_pixels,
             sources=self._sources(),
             parts=self.folder.parts,
+            claims=self._claims,
             threads=scrape.threads,
+            per_host=scrape.per_host,
+            image=lambda md5: self.catalog.image(stage.name, fingerprint(stage), md5),
+            tally=self._tally,
             stop=self._stop,
         )
+        return stage
 
     def _dedup_images(self) -> StageReport:
         report = self._through(DropSameBytes())
@@ -599,13 +584,16 @@ class Build:
 
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
-        own = type(section).model_fields.keys() - BoardSection.model_fields.keys()  # what this dialect alone knows
+        # What this dialect alone knows; what is None is for the table of boards to say.
+        own = type(section).model_fields.keys() - BoardSection.model_fields.keys()
+        own = {field for field in own if getattr(section, field) is not None}
         address, make = self._speaker(section.kind, section.board)
         login, api_key = self.settings.keys.get(key_name(address), (None, None))
         return make(
             name=source_name(section),
             address=address,
             query=section.query,
+            file=section.file,
             since=wanted.since if section.push_down else None,
             until=wanted.until if section.push_down else None,
             ratings=wanted.ratings if section.push_down else (),
@@ -630,6 +618,28 @@ class Build:
             speaks = next(name for name, source in DIALECTS.items() if BOARDS[board].func is source)
             raise UsageError(f'{board}: speaks another dialect; write kind = "{speaks}" for it, not "{kind}"')
         return str(BOARDS[board].keywords["address"]), BOARDS[board]
+
+
+def _failures(reading: Mapping[Future[None], str]) -> dict[str, BoardError]:
+    """Wait for all, and say whose board failed; any other error is raised as soon as it is known."""
+    failed: dict[str, BoardError] = {}
+    waiting = set(reading)
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_EXCEPTION)
+        for future in done:
+            try:
+                future.result()
+            except BoardError as error:
+                failed[reading[future]] = error
+    return failed
+
+
+def _by_turns(posts: Iterable[Post]) -> list[Post]:
+    """Order posts so that no host has to wait for the end of another."""
+    lanes: dict[str, list[Post]] = {}
+    for post in posts:
+        lanes.setdefault(host_of(post), []).append(post)
+    return [post for post in chain.from_iterable(zip_longest(*lanes.values())) if post is not None]
 
 
 def key_name(address: str) -> str:

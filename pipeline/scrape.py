@@ -1,32 +1,42 @@
-"""How posts become images: many files under way at once, and only still pictures in the store."""
+"""How posts become images: many hosts at once, each politely, and only still pictures in the store."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from pipeline import pixels
+from pipeline.claims import Claims
 from pipeline.errors import StoreError, UsageError
-from pipeline.http import Fetched, Part, Refused, measure
-from pipeline.records import Image, Post, Reason
+from pipeline.http import Fetched, Part, Refused, Stopped, measure
+from pipeline.lanes import fan_out
+from pipeline.records import HostCount, Image, Post, Reason
 from pipeline.sources import Source
-from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
+from pipeline.stage import Dropped, Kept, Outcome, Scope, effect, fingerprint
 from pipeline.store import Store
 
 Answer = Image | Refused
+DECODED_AT_ONCE = 2  # a picture may take 400 MB while it is looked at, however many threads fetch
+_decoding = threading.Semaphore(DECODED_AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchFiles:
-    """Bring the file of each post into the store, if it is one still picture."""
+    """Bring the file of each post into the store, if it is one still picture.
+
+    What is known of a file lies beside its parts until `settled` is told that its outcome is in the catalog: a killed
+    run asks for nothing a second time, and several runs on one data folder share what each of them fetches.
+    """
 
     name: ClassVar[str] = "scrape"
     version: ClassVar[int] = 1
@@ -36,8 +46,12 @@ class FetchFiles:
     max_pixels: int = 100_000_000  # width times height
     sources: Mapping[str, Source] = effect()
     parts: Path = effect()  # folder for files under way, on the same disk as the store
+    claims: Claims = effect()
     threads: int = effect()  # files under way at once
-    # The clients' own event: set by whoever wants the run to end, and by this stage while it leaves early.
+    per_host: int = effect()  # files of one host under way at once
+    image: Callable[[str], Image | None] = effect()  # what any run has made of the file with an md5
+    tally: Tally = effect()
+    # The clients' own event: set by whoever wants the run to end, and while the stage is left early.
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False, metadata={"effect": True})
 
     def key(self, item: Post, /) -> str:
@@ -55,94 +69,91 @@ class FetchFiles:
             UsageError: A post is of no source that the recipe names.
             Stopped: `stop` was set from outside.
         """
+        _make_folder(self.parts)
         known = _Known()
         refused: list[tuple[Post, Refused]] = []
-        with closing(self._answers(items, lambda post: self._judge(post, store, known))) as answers:
+        answers = fan_out(
+            items,
+            lambda post: self._judge(post, store, known),
+            lane=host_of,
+            threads=self.threads,
+            per_lane=self.per_host,
+            stop=self.stop,
+        )
+        with closing(answers):
             for post, answer in answers:
+                self.tally.add(post, answer)
                 if isinstance(answer, Refused) and post.md5 and known.get(post.md5) is None:
                     refused.append((post, answer))
                 else:
                     yield _outcome(post, answer)
         for post, refusal in refused:
-            twin = known.get(post.md5)
-            if twin is not None:
-                self._clear(post)
-            yield _outcome(post, twin or refusal)
+            yield _outcome(post, known.get(post.md5) or refusal)
 
-    def _answers(self, items: Iterable[Post], judge: Callable[[Post], Answer]) -> Generator[tuple[Post, Answer]]:
-        """Judge in threads, never more than two for each under way: a stream may be long."""
-        _make_folder(self.parts)
-        queue = iter(items)
-        running: dict[Future[Answer], Post] = {}
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="scrape")
-        early = True
-        try:
-            while True:
-                for post in islice(queue, 2 * self.threads - len(running)):
-                    running[pool.submit(judge, post)] = post
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-            early = False
-        finally:
-            self._leave(pool, early=early)
-
-    def _leave(self, pool: ThreadPoolExecutor, *, early: bool) -> None:
-        """Let no thread outlive the stage; those that wait for a host are woken."""
-        was_set = self.stop.is_set()
-        if early:
-            self.stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-        if early and not was_set:
-            self.stop.clear()
+    def settled(self, posts: Iterable[Post]) -> None:
+        """Forget what was kept for the case of a kill: the outcomes of *posts* are in the catalog."""
+        for post in posts:
+            _Receipt(self._target(post)).discard()
 
     def _judge(self, post: Post, store: Store, known: _Known) -> Answer:
-        """Say what the file of *post* is; runs in a thread, alone for its md5."""
+        """Say what the file of *post* is; runs in a thread, alone for its file."""
         if post.file_url is None:
             return Refused(Reason.NO_FILE)
-        if post.md5 is None:
-            return self._bring(post, store, known)
-        with known.alone(post.md5):
-            twin = known.get(post.md5)
-            if twin is None:
+        with known.alone(post.md5 or post.id), self.claims.held(post.md5 or post.id, self.stop) as mine:
+            if not mine:
+                raise Stopped
+            answer = known.get(post.md5) or self._told(post, store)
+            if answer is None:
                 return self._bring(post, store, known)
-        self._clear(post)  # an earlier, killed run may have begun with this one
-        return twin
+            self._clear(post)  # a killed run may have begun with this one
+            return answer
+
+    def _told(self, post: Post, store: Store) -> Answer | None:
+        """Say what a run that was killed, one that is under way, or an earlier one has found out already."""
+        answer = _Receipt(self._target(post)).read(self._mark, post)
+        if answer is None and post.md5 is not None:
+            answer = self.image(post.md5)
+        return None if isinstance(answer, Image) and not store.has(answer.sha256) else answer
 
     def _bring(self, post: Post, store: Store, known: _Known) -> Answer:
         target = self._target(post)
+        receipt = _Receipt(target)
         fetched = self._fetch(post, target)
         if isinstance(fetched, Refused):
+            if not fetched.reason.transient:
+                receipt.write(self._mark, post, fetched, of_bytes=False)
             return fetched
-        data = _read(target)
         answer: Answer
-        try:
-            still = pixels.inspect(data, max_pixels=self.max_pixels)
-        except pixels.BadImage as bad:
-            self._clear(post)
-            answer = Refused(bad.reason, bad.detail)
-        else:
-            sha256 = hashlib.sha256(data).hexdigest()
-            store.take(target, sha256)
-            answer = Image(
-                sha256=sha256,
-                md5=fetched.md5,
-                post_id=post.id,
-                width=still.width,
-                height=still.height,
-                bytes=len(data),
-                format=still.format,
-                phash=still.phash,
-            )
+        with _decoding:
+            data = _read(target)
+            try:
+                still = pixels.inspect(data, max_pixels=self.max_pixels)
+            except pixels.BadImage as bad:
+                answer = Refused(bad.reason, bad.detail)
+                receipt.write(self._mark, post, answer, of_bytes=True)
+                self._clear(post)
+            else:
+                answer = Image(
+                    sha256=hashlib.sha256(data).hexdigest(),
+                    md5=fetched.md5,
+                    post_id=post.id,
+                    width=still.width,
+                    height=still.height,
+                    bytes=len(data),
+                    format=still.format,
+                    phash=still.phash,
+                )
+                receipt.write(self._mark, post, answer, of_bytes=True)
+                store.take(target, answer.sha256)
         known.put(fetched.md5, answer)
         return answer
 
     def _fetch(self, post: Post, target: Path) -> Fetched | Refused:
         if target.exists():  # the run was killed between the file's last byte and the store
             Part(target).discard()
-            fetched, _ = measure(target)
-            if post.md5 in {None, fetched.md5} and fetched.bytes <= self.max_bytes:
+            fetched, sums = measure(target, "sha1")
+            right = post.md5 in {None, fetched.md5} and post.sha1 in {None, sums["sha1"]}
+            if right and fetched.bytes <= self.max_bytes:
                 return fetched
             self._clear(post)
         return self._source(post).fetch(post, target, self.max_bytes)
@@ -154,9 +165,13 @@ class FetchFiles:
         except KeyError as error:
             raise UsageError(f"{post.id}: the recipe names no source {name!r}; name it, or use other data") from error
 
+    @cached_property
+    def _mark(self) -> str:
+        return fingerprint(self)
+
     def _target(self, post: Post) -> Path:
-        """Give a name that a later run finds again, whatever characters the id holds."""
-        return self.parts / hashlib.sha1(post.id.encode(), usedforsecurity=False).hexdigest()
+        """Give a name that a later run, and a twin, finds again, whatever characters the id holds."""
+        return self.parts / hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()
 
     def _clear(self, post: Post) -> None:
         target = self._target(post)
@@ -165,6 +180,109 @@ class FetchFiles:
             target.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{target}: cannot be removed ({error.strerror}); check the data folder") from error
+
+
+@dataclass(frozen=True)
+class _Receipt:
+    """What the file that would lie at *target* turned out to be, for as long as the catalog does not know it."""
+
+    target: Path
+
+    @property
+    def path(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.answer")
+
+    def write(self, mark: str, post: Post, answer: Answer, *, of_bytes: bool) -> None:
+        """Write it down; a refusal that is not *of_bytes* is its host's, and says nothing of a twin elsewhere."""
+        said = {"image": answer.to_json()} if isinstance(answer, Image) else {"refused": [answer.reason, answer.detail]}
+        body = {"mark": mark, "url": None if of_bytes else post.file_url, **said}
+        try:
+            self.path.write_text(json.dumps(body), encoding="utf-8")  # one that is cut by a kill is no JSON
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}; free some space or choose --data") from error
+
+    def read(self, mark: str, post: Post) -> Answer | None:
+        """Read it, if it was written by the same configuration of the stage and holds for *post*."""
+        try:
+            body: dict[str, Any] = json.loads(self.path.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        if body["mark"] != mark or body["url"] not in {None, post.file_url}:
+            return None
+        if "image" in body:
+            return Image.from_json(body["image"])
+        reason, detail = body["refused"]
+        return Refused(Reason(reason), detail)
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        self.path.unlink(missing_ok=True)
+
+
+class Tally:
+    """Counts files by host, while they come."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        self._counts: dict[str, HostCount] = {}
+        self._changed: set[str] = set()
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    def expect(self, post: Post) -> None:
+        """Count *post* as waiting."""
+        self._count(post, waiting=1)
+
+    def waiting(self, host: str | None = None) -> int:
+        """Say how many files of a host wait; None: of all."""
+        if host is None:
+            return self._waiting
+        count = self._counts.get(host)
+        return 0 if count is None else count.waiting
+
+    def add(self, post: Post, answer: Answer) -> None:
+        """Count what became of one."""
+        match answer:
+            case Image():
+                self._count(post, waiting=-1, done=1, size=answer.bytes)
+            case Refused(reason, detail):
+                self._count(post, waiting=-1, failed=1, parked=detail if reason is Reason.PARKED else "")
+
+    def changed(self) -> list[HostCount]:
+        """Give what has changed since the last time."""
+        with self._lock:
+            now = self._clock()
+            rows = [replace(self._counts[host], at=now) for host in sorted(self._changed)]
+            self._changed.clear()
+        return rows
+
+    def _count(
+        self, post: Post, *, waiting: int, done: int = 0, failed: int = 0, size: int = 0, parked: str = ""
+    ) -> None:
+        host = host_of(post)
+        with self._lock:
+            now = self._clock()
+            self._waiting += waiting
+            old = self._counts.get(host) or HostCount(host=host, waiting=0, done=0, failed=0, began_at=now, at=now)
+            self._counts[host] = replace(
+                old,
+                waiting=max(0, old.waiting + waiting),
+                done=old.done + done,
+                failed=old.failed + failed,
+                bytes=old.bytes + size,
+                parked=parked or old.parked,
+                at=now,
+            )
+            self._changed.add(host)
+
+
+def host_of(post: Post) -> str:
+    """Name the host of a post's file; nothing for a file of this machine, or none at all."""
+    try:
+        parts = urlsplit(post.file_url or "")
+    except ValueError:
+        return ""
+    return parts.netloc.rpartition("@")[2].lower() if parts.scheme in {"http", "https"} else ""
 
 
 @dataclass

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from pipeline.records import Reason, Record
 from pipeline.store import Store
@@ -62,6 +62,15 @@ class Stage(Protocol[In_contra]):
 
     def __call__(self, items: Iterable[In_contra], store: Store, /) -> Iterator[Outcome[Any, Any]]:
         """Give exactly one outcome for each of *items*, in any order."""
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A stage that keeps something for the case of a kill."""
+
+    def settled(self, items: Iterable[Any], /) -> None:
+        """Learn that the outcomes of *items* are in the catalog."""
         ...
 
 

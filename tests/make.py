@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from pipeline.claims import Claims
 from pipeline.records import Box, Detection, FaceCrop, HostCount, Image, Post, ReviewDecision, Verdict
+from pipeline.scrape import FetchFiles, Tally
+from pipeline.sources import Source
 
 
 def sha256(seed: object) -> str:
@@ -15,6 +20,22 @@ def sha256(seed: object) -> str:
 
 def md5(seed: object) -> str:
     return hashlib.md5(str(seed).encode(), usedforsecurity=False).hexdigest()
+
+
+def fetch_files(folder: Path, sources: Mapping[str, Source], **effects: Any) -> FetchFiles:
+    """The stage over a data folder, alone and without a memory."""
+    return FetchFiles(
+        **{
+            "sources": sources,
+            "parts": folder / "parts",
+            "claims": Claims(folder / "claims"),
+            "threads": 4,
+            "per_host": 4,
+            "image": lambda _md5: None,
+            "tally": Tally(),
+            **effects,
+        }
+    )
 
 
 def post(number: int = 1, **fields: Any) -> Post:

@@ -55,6 +55,7 @@ NAMES = {
     "post": "sandbox:1",
     "image": make.sha256(1),
     "beginning of an image": make.sha256(1)[:6],
+    "md5 of an image": make.md5(1),
     "crop": make.sha256("crop 1"),
     "beginning of a crop": make.sha256("crop 1")[:8].upper(),
 }
@@ -94,6 +95,21 @@ def test_a_post_that_was_turned_away_has_its_reason(known: Catalog) -> None:
         "tags solo",
     ]
     assert (_outcomes([way]), way.parts) == (["select: dropped: rating (as it was)"], [])
+
+
+def test_a_failure_is_told_with_its_attempts(tmp_path: Path) -> None:
+    """And when it comes up again by itself, if it does."""
+    catalog = Catalog(tmp_path / "c.sqlite", lambda: datetime(2026, 11, 20, 12, tzinfo=UTC))
+    catalog.add_page("sandbox", [make.post(1), make.post(2)], None)
+    for _ in range(3):
+        _said(catalog, "scrape", "sandbox:1", make.post(1), reason=Reason.UNREACHABLE)
+    _said(catalog, "scrape", "sandbox:2", make.post(2), reason=Reason.GONE)
+
+    assert _outcomes(explain(catalog, "sandbox:1")) == [
+        "scrape: dropped: unreachable (as it was), 3 attempts, tried again from 2026-11-20 16:00 UTC"
+    ]
+    assert _outcomes(explain(catalog, "sandbox:2")) == ["scrape: dropped: gone (as it was), 1 attempt"]
+    catalog.close()
 
 
 def test_the_names_lead_from_post_to_crop(known: Catalog) -> None:

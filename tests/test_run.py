@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.catalog import Catalog
 from pipeline.errors import InvariantError, StoreError
+from pipeline.judge import failed_before, recall_stage, run_stage
 from pipeline.records import Post, Reason
-from pipeline.run import DataFolder, failed_before, key_name, recall_stage, run_stage
+from pipeline.run import DataFolder, key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
 
@@ -239,10 +240,10 @@ def test_recalling_judges_nothing(sqlite_catalog: Catalog, store: Store) -> None
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     """A second run on the same folder is told who is there; afterwards the folder is free."""
     folder = DataFolder(tmp_path)
-    with folder.lock(), pytest.raises(StoreError, match="another run works on it"):
-        folder.lock()
+    with folder.lock("a"), pytest.raises(StoreError, match="another run of a works on it"):
+        folder.lock("a")
 
-    folder.lock().close()
+    folder.lock("a").close()
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
@@ -250,4 +251,4 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
     (tmp_path / "data").write_text("in the way")
 
     with pytest.raises(StoreError, match="choose another --data"):
-        DataFolder(tmp_path / "data").lock()
+        DataFolder(tmp_path / "data").lock("a")

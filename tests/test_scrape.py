@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from faulty import cut, ranged, reply, stall
 
+from pipeline import lanes
 from pipeline.errors import StoreError, UsageError
 from pipeline.http import Client
 from pipeline.pixels import encode_png
@@ -62,8 +64,7 @@ class Yard:
         source = DanbooruSource(
             name="sandbox", address=self.server.address, site="https://s.invalid", client=self.client
         )
-        effects = {"sources": {"sandbox": source}, "parts": self.parts, "threads": 4, "stop": self.client.stop}
-        return FetchFiles(**{**effects, **fields})
+        return make.fetch_files(self.folder, {"sandbox": source}, **{"stop": self.client.stop, **fields})
 
     def post(self, number: int, data: bytes | None = None, *answers: faulty.Answer, **fields: Any) -> Post:
         """A post whose file the host has, unless *answers* say otherwise."""
@@ -73,7 +74,9 @@ class Yard:
         return make.post(number, **{"file_url": f"https://s.invalid/{number}.png", "md5": digest, **fields})
 
     def run(self, *posts: Post, **fields: Any) -> list[Outcome[Post, Image]]:
-        outcomes = list(self.stage(**fields)(posts, self.store))
+        stage = self.stage(**fields)
+        outcomes = list(stage(posts, self.store))
+        stage.settled(posts)
         return sorted(outcomes, key=lambda outcome: outcome.item.id)
 
     def stored(self) -> set[str]:
@@ -94,7 +97,7 @@ def reasons(outcomes: list[Outcome[Post, Image]]) -> list[Reason | None]:
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("scrape")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("lane")]
 
 
 def test_a_picture_goes_into_the_store(yard: Yard) -> None:
@@ -182,7 +185,7 @@ def test_what_a_killed_run_had_whole_is_not_fetched_again(yard: Yard) -> None:
     """Between the file's last byte and the store a kill loses nothing."""
     data = picture()
     post = yard.post(1, data)
-    name = hashlib.sha1(post.id.encode(), usedforsecurity=False).hexdigest()
+    name = hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()
     yard.parts.mkdir()
     (yard.parts / name).write_bytes(data)
     (yard.parts / f"{name}.part.json").write_text("{}")
@@ -196,7 +199,7 @@ def test_a_left_over_of_another_file_is_not_believed(yard: Yard) -> None:
     """What lies there is measured, not trusted."""
     data = picture()
     post = yard.post(1, data)
-    name = hashlib.sha1(post.id.encode(), usedforsecurity=False).hexdigest()
+    name = hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()
     yard.parts.mkdir()
     (yard.parts / name).write_bytes(picture(2))
 
@@ -240,20 +243,16 @@ def test_twins_of_bad_bytes_are_bad(yard: Yard) -> None:
     assert reasons(outcomes) == [Reason.NOT_AN_IMAGE, Reason.NOT_AN_IMAGE]
 
 
-def test_few_posts_are_under_way_at_once(yard: Yard) -> None:
-    """A long stream is not swallowed whole: what is read ahead is bounded."""
-    read: list[int] = []
+def test_few_posts_are_read_ahead(yard: Yard) -> None:
+    """A stream without an end is not swallowed whole while nobody takes what comes of it."""
+    read = itertools.count()
 
-    def stream() -> Iterator[Post]:
-        for number in range(1000):
-            read.append(number)
-            yield yard.post(number, picture(number))
-
-    outcomes = yard.stage(threads=2)(stream(), yard.store)
+    outcomes = yard.stage(threads=2)((make.post(number, file_url=None, md5=None) for number in read), yard.store)
     next(outcomes)
+    time.sleep(0.2)
     outcomes.close()  # type: ignore[attr-defined]  it is a generator
 
-    assert len(read) <= 5
+    assert next(read) <= lanes.AHEAD + 10
 
 
 def test_leaving_early_leaves_no_thread_behind(yard: Yard) -> None:
@@ -311,7 +310,7 @@ def test_a_left_over_goes_with_its_post(yard: Yard) -> None:
     """A post whose file is gone leaves nothing lying about."""
     post = yard.post(1)
     yard.parts.mkdir()
-    (yard.parts / hashlib.sha1(post.id.encode(), usedforsecurity=False).hexdigest()).write_bytes(b"old")
+    (yard.parts / hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()).write_bytes(b"old")
 
     assert reasons(yard.run(post)) == [Reason.GONE]
     assert yard.under_way() == []
@@ -326,10 +325,11 @@ def test_the_sandbox_gives_the_same_on_its_bad_days(tmp_path: Path) -> None:
             client = Client(private=True, min_gap_s=0.0, backoff_s=0.05)
             source = BOARDS["sandbox"](address=served.url, client=client)
             posts = [post for page in source.pages(None) for post in page.posts if post.file_url and not post.animated]
-            parts = tmp_path / f"parts {faults}"
-            stage = FetchFiles(sources={"sandbox": source}, parts=parts, threads=4, stop=client.stop)
-            seen.append((posts, sorted(stage(posts, Store(tmp_path / f"store {faults}")), key=lambda one: one.item.id)))
-            assert list(parts.iterdir()) == []
+            folder = tmp_path / f"faults {faults}"
+            stage = make.fetch_files(folder, {"sandbox": source}, stop=client.stop)
+            seen.append((posts, sorted(stage(posts, Store(folder / "store")), key=lambda one: one.item.id)))
+            stage.settled(posts)
+            assert list(stage.parts.iterdir()) == []
             client.close()
 
     assert seen[0] == seen[1]

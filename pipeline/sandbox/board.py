@@ -21,7 +21,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -44,13 +44,14 @@ from pipeline.sandbox import erogamescape, getchu
 from pipeline.sandbox.dialect import only, page_of, parse, row_of
 from pipeline.sandbox.gelbooru import Gelbooru
 from pipeline.sandbox.moebooru import Moebooru
-from pipeline.sandbox.posts import DEFAULT_POSTS, Kind, PlantedPost, Sandbox, build, die_with_parent
+from pipeline.sandbox.posts import DEFAULT_POSTS, SAMPLE_WIDTH, Kind, PlantedPost, Sandbox, build, die_with_parent
 from pipeline.sandbox.search import Ask, Dialect, Refusal
 from pipeline.sandbox.szurubooru import Szurubooru
 
 FAULT_SHARE = 0.15  # of all requests, with faults on
 FAULTS_IN_A_ROW = 2  # for one address, at most; so the third try always gets its answer
 STALL_S = 2.0
+PIECES, PAUSE_S = 8, 0.05  # of a slow answer
 LAST_MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)  # of every file
 MEDIA_TYPES = {
     "jpg": "image/jpeg",
@@ -70,17 +71,34 @@ class Fault(StrEnum):
     BUSY_SECONDS = "busy_seconds"  # 429 with Retry-After: 0.2
     BUSY_DATE = "busy_date"  # 429 with Retry-After: an HTTP date
     ERROR = "error"  # 500
+    UNAVAILABLE = "unavailable"  # 503, as nginx limits
+    SLOW = "slow"  # the answer, in small pieces with pauses; never by chance
+    DENIED = "denied"  # 403; never by chance: no further try brings another answer
     STALL = "stall"  # nothing for a while, then the answer
     RESET = "reset"  # the connection is reset before any answer
     CUT = "cut"  # half of the body, then the connection ends
     EMPTY_LIST = "empty_list"  # [] in the middle of a listing, once
+    SHORT = "short"  # half of the body, and a Content-Length that says that this is all
+    PAGE = "page"  # a web page, and 200
 
 
 # How often each comes; stalls are rare because they cost time.
-_FAULTS = (
+PLAIN_FAULTS = (
     *(Fault.BUSY, Fault.BUSY_SECONDS, Fault.BUSY_SECONDS, Fault.BUSY_DATE, Fault.ERROR, Fault.ERROR),
-    *(Fault.STALL, Fault.RESET, Fault.RESET, Fault.CUT, Fault.CUT, Fault.CUT, Fault.CUT),
+    *(Fault.UNAVAILABLE, Fault.STALL, Fault.RESET, Fault.RESET, Fault.CUT, Fault.CUT, Fault.CUT, Fault.CUT),
 )
+# Nothing but a checksum tells that these answers are wrong; a board that states none would make fools of us.
+LIES = (Fault.SHORT, Fault.PAGE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Climate:
+    """Which answers go wrong, and how often; the same ones for the same seed."""
+
+    seed: int = 0
+    share: float = FAULT_SHARE
+    kinds: Sequence[Fault] = PLAIN_FAULTS
+    always: Mapping[str, Fault] = field(default_factory=dict)  # by the last part of the path: what never goes right
 
 
 @dataclass(slots=True)
@@ -92,6 +110,7 @@ class Asked:
     range: str | None  # the Range header
     user_agent: str
     at: float  # seconds since 1970, when it came
+    client: int = 0  # the port that it came from: one for each connection
     status: int = 0  # 0: the connection was reset before a status
     sent: int = 0  # bytes of the body that were handed to the network
     fault: Fault | None = None
@@ -117,19 +136,28 @@ class Board:
 class _Weather:
     """Decides by seed, address and how often it was asked which answer goes wrong."""
 
-    seed: int
+    climate: Climate
     asked: dict[str, tuple[int, int]] = field(default_factory=dict)  # times asked, faults in a row
+    lied: set[str] = field(default_factory=set)  # once each: who is lied to twice has to believe it
     emptied: bool = False
 
     def next(self, address: str) -> Fault | None:
         """The fault of the next answer for *address*, or None."""
+        if always := self.climate.always.get(address.rpartition("/")[2]):
+            return always
         times, streak = self.asked.get(address, (0, 0))
-        draw = hashlib.sha256(f"{self.seed} {address} {times}".encode()).digest()
-        if streak >= FAULTS_IN_A_ROW or int.from_bytes(draw[:4], "big") >= FAULT_SHARE * 2**32:
+        draw = hashlib.sha256(f"{self.climate.seed} {address} {times}".encode()).digest()
+        if streak >= FAULTS_IN_A_ROW or int.from_bytes(draw[:4], "big") >= self.climate.share * 2**32:
             self.asked[address] = times + 1, 0
             return None
         self.asked[address] = times + 1, streak + 1
-        return _FAULTS[draw[4] % len(_FAULTS)]
+        fault = self.climate.kinds[draw[4] % len(self.climate.kinds)]
+        if fault not in LIES:
+            return fault
+        if address in self.lied:
+            return Fault.CUT
+        self.lied.add(address)
+        return fault
 
     def empties(self, posts: Sequence[object], *, deep: bool) -> bool:
         """Whether this page of a listing comes empty: the first that is neither the start nor the end."""
@@ -158,8 +186,12 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
 
+def _names(scope: Scope) -> _Connection:
+    return tuple(scope["server"]), tuple(scope["client"])
+
+
 def _transport(scope: Scope) -> asyncio.Transport:
-    return _TRANSPORTS[tuple(scope["server"]), tuple(scope["client"])]
+    return _TRANSPORTS[_names(scope)]
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -173,6 +205,40 @@ async def _reset(scope: Scope, receive: Receive) -> None:
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     await _until_gone(receive)
+
+
+@dataclass(frozen=True)
+class _Dripper:
+    """Lets a body through piece by piece."""
+
+    send: Send
+
+    async def __call__(self, message: Message) -> None:
+        body = message.get("body", b"")
+        step = len(body) // PIECES + 1
+        for start in range(0, len(body) - step, step):
+            await self.send({**message, "body": body[start : start + step], "more_body": True})
+            await asyncio.sleep(PAUSE_S)
+        await self.send({**message, "body": body[(len(body) - 1) // step * step :]} if body else message)
+
+
+@dataclass
+class _Shortener:
+    """Lets half of a body through, and says that it is all."""
+
+    send: Send
+    left: int = -1  # bytes; -1 before the headers
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = dict(message["headers"])
+            self.left = int(headers.get(b"content-length", b"0")) // 2
+            headers[b"content-length"] = str(self.left).encode()
+            await self.send({**message, "headers": list(headers.items())})
+            return
+        body = message.get("body", b"")[: self.left]
+        self.left -= len(body)
+        await self.send({**message, "body": body})
 
 
 @dataclass
@@ -227,7 +293,7 @@ class _Door:
             await send(message)
             if message["type"] == "http.response.start":
                 asked.status = message["status"]
-            else:
+            elif _names(scope) in _TRANSPORTS:  # what goes to nobody is not sent
                 asked.sent += len(message.get("body", b""))
 
         if asked.user_agent.startswith("python-requests") or "Mozilla" in asked.user_agent:
@@ -246,6 +312,12 @@ class _Door:
                 message = "The database timed out running your query."
                 refusal = Refusal(500, "ActiveRecord::QueryCanceled", message)
                 await JSONResponse(refusal.body(), 500)(scope, receive, send)
+            case Fault.UNAVAILABLE | Fault.DENIED | Fault.PAGE:
+                await _PAGES[fault](scope, receive, send)
+            case Fault.SLOW:
+                await self.app(scope, receive, _Dripper(send))
+            case Fault.SHORT:
+                await self.app(scope, receive, _Shortener(send))
             case Fault.RESET:
                 await _reset(scope, receive)
             case Fault.CUT:
@@ -266,6 +338,7 @@ def _asked(scope: Scope) -> Asked:
         range=headers.get("range"),
         user_agent=headers.get("user-agent", ""),
         at=time.time(),
+        client=scope["client"][1],
     )
 
 
@@ -279,6 +352,11 @@ def _busy(fault: Fault, status: int) -> Response:
     return JSONResponse(refusal.body(), status, headers)
 
 
+_PAGES = {
+    Fault.UNAVAILABLE: HTMLResponse("<title>503 Service Temporarily Unavailable</title>", 503),
+    Fault.DENIED: HTMLResponse("<title>403 Forbidden</title>", 403),
+    Fault.PAGE: HTMLResponse("<title>We will be back soon</title>"),
+}
 _CHALLENGE = HTMLResponse(
     "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Enable JavaScript</body></html>",
     403,
@@ -379,14 +457,15 @@ class _Site:
 
     async def smaller(self, request: Request) -> Response:
         """A variant, made when it is asked for."""
-        name = request.path_params["name"].removeprefix("sample-")
-        post = self.by_md5.get(name.partition(".")[0])
+        address = request.url.path
+        digits = re.search(r"[0-9a-f]{32}", address)
+        post = self.by_md5.get(digits[0]) if digits else None
         path = self.sandbox.path(post) if post else None
-        if post is None or path is None or post.kind not in _SHRINKABLE:
-            raise _no_file(name)
-        folder = request.url.path.split("/")[1]
-        side = 850 if folder == "sample" else int(folder.partition("x")[0])
-        webp = name.endswith(".webp")
+        if post is None or path is None or not post.shrinkable:
+            raise _no_file(address)
+        square = re.match(r"/(\d{3})x", address)
+        side = int(square[1]) if square else post.width if "/jpeg/" in address else SAMPLE_WIDTH
+        webp = address.endswith(".webp")
         data = await run_in_threadpool(_shrink, path, side, "WEBP" if webp else "JPEG")
         return Response(data, media_type="image/webp" if webp else "image/jpeg")
 
@@ -397,12 +476,6 @@ class _Site:
     async def show_truth(self, _: Request) -> Response:
         """All that is true of every post."""
         return JSONResponse([post.to_json() for post in self.sandbox.posts])
-
-
-_SHRINKABLE = frozenset(Kind) - {
-    *(Kind.HIDDEN, Kind.GONE, Kind.VIDEO, Kind.UGOIRA, Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.BOMB),
-    Kind.SIXTEEN_BIT,
-}
 
 
 def _host(request: Request) -> str:
@@ -420,7 +493,7 @@ def _no_file(name: str) -> Refusal:
 def _shrink(path: Path, side: int, kind: str) -> bytes:
     with Pictures.open(path) as picture:
         small = picture.convert("RGB")
-    small.thumbnail((side, side if side < 850 else 10 * side))
+    small.thumbnail((side, side if side < SAMPLE_WIDTH else 10 * side))
     buffer = io.BytesIO()
     small.save(buffer, kind, quality=85)
     return buffer.getvalue()
@@ -509,6 +582,7 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
     others = [
         *(_listing(site, dialect, path) for dialect in dialects for path in dialect.listings),
         *(Route(dialect.prefix + dialect.files, site.file) for dialect in dialects),
+        *(Route(dialect.prefix + path, site.smaller) for dialect in dialects for path in dialect.samples),
     ]
     shop = getchu.items(sandbox.posts)
     routes = [
@@ -521,6 +595,7 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
         Route("/counts/posts.json", site.counts),
         Route("/original/{a}/{b}/{name}", site.original),
         *variants,
+        Route("/sandbox/files/{name}", site.original),
         Route("/sandbox/log", site.show_log),
         Route("/sandbox/truth", site.show_truth),
     ]
@@ -529,23 +604,24 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
 
 @contextlib.contextmanager
 def serve(
-    sandbox: Sandbox, *, port: int = 0, faults: bool = False, host: str = "127.0.0.1", seed: int = 0
+    sandbox: Sandbox, *, port: int = 0, faults: bool | Climate = False, host: str = "127.0.0.1", seed: int = 0
 ) -> Iterator[Board]:
     """Serve a board from a thread of this process, until the block ends.
 
     Args:
         sandbox: What the board holds.
         port: To listen on; 0 takes any free one.
-        faults: Whether answers go wrong now and then.
+        faults: Whether answers go wrong now and then, or which ones do.
         host: The address to listen on.
-        seed: Of the faults.
+        seed: Of the faults, where *faults* does not say which.
 
     Raises:
         WorldError: The port cannot be had.
     """
     log: list[Asked] = []
     with _listen(host, port) as listener:
-        application = _application(sandbox, log, _Weather(seed) if faults else None)
+        climate = faults if isinstance(faults, Climate) else Climate(seed=seed)
+        application = _application(sandbox, log, _Weather(climate) if faults else None)
         config = uvicorn.Config(
             application,
             http=_Protocol,

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipeline.sandbox.posts import Kind, PlantedPost
+from pipeline.sandbox.posts import SAMPLE_WIDTH, Kind, PlantedPost
 from pipeline.sandbox.search import Refusal, Test, days, has_tag, ids, negate, unprocessable, whole
 
 EASTERN = ZoneInfo("America/New_York")  # what Danbooru takes a day to be for somebody who is not logged in
@@ -173,8 +173,8 @@ def _variants(post: PlantedPost, host: str) -> list[dict[str, Any]]:
         width, height = _fit(post, side)
         url = _address(host, folder, post.md5, ext)
         rows.append({"type": folder, "url": url, "width": width, "height": height, "file_ext": ext})
-    if _has_sample(post):
-        width, height = 850, max(1, round(post.height * 850 / post.width))
+    if post.has_sample:
+        width, height = SAMPLE_WIDTH, max(1, round(post.height * SAMPLE_WIDTH / post.width))
         url = _address(host, "sample", post.md5, "jpg", "sample-")
         rows.append({"type": "sample", "url": url, "width": width, "height": height, "file_ext": "jpg"})
     url = _address(host, "original", post.md5, post.ext)
@@ -182,10 +182,6 @@ def _variants(post: PlantedPost, host: str) -> list[dict[str, Any]]:
         {"type": "original", "url": url, "width": post.width, "height": post.height, "file_ext": post.ext},
     )
     return rows
-
-
-def _has_sample(post: PlantedPost) -> bool:
-    return post.width > 850 and post.ext in {"jpg", "png", "webp"}
 
 
 def _strings(post: PlantedPost) -> dict[str, Any]:
@@ -243,7 +239,7 @@ def row_of(post: PlantedPost, host: str) -> dict[str, Any]:
         "last_commented_at": None,
         "has_active_children": False,
         "bit_flags": 0,
-        "has_large": _has_sample(post),
+        "has_large": post.has_sample,
         "has_visible_children": False,
         **_strings(post),
         "media_asset": {
@@ -264,7 +260,7 @@ def row_of(post: PlantedPost, host: str) -> dict[str, Any]:
         },
         "file_url": _address(host, "original", post.md5, post.ext),
         "large_file_url": _address(host, "sample", post.md5, "jpg", "sample-")
-        if _has_sample(post)
+        if post.has_sample
         else _address(host, "original", post.md5, post.ext),
         "preview_file_url": _address(host, "180x180", post.md5, "jpg"),
     }

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from pipeline.sandbox.posts import Kind, PlantedPost
+from pipeline.sandbox.posts import SAMPLE_WIDTH, Kind, PlantedPost
 from pipeline.sandbox.search import Ask, Found, Refusal, Test, bounded, has_tag, ids, negate, page, terms
 
 KEY = {"user_id": "1", "api_key": "sandbox"}
@@ -36,6 +36,7 @@ class Gelbooru:
 
     listings = ("/index.php",)
     files = "/images/{folder}/{name}"
+    samples = ("/samples/{folder}/{name}",)
 
     def find(self, posts: Sequence[PlantedPost], ask: Ask) -> Found:
         """Understand limit, pid, id and tags; what is no metatag here is a tag that no post has.
@@ -97,7 +98,7 @@ class Gelbooru:
         row = self._keyed_row(post, host) if self.keyed else self._bare_row(post, host)
         if post.kind is Kind.HIDDEN:
             row |= dict.fromkeys(("image", "hash", "md5", "width", "height", "rating") & row.keys(), None)
-            row |= {"tags": "", "file_url": f"{host}/images//"}
+            row |= {"tags": "", "file_url": f"{host}/images//", "sample_url": f"{host}/images//"}
         if self.keyed and post.number % 2:
             row |= {name: str(value) for name, value in row.items() if type(value) is int}
         return row
@@ -106,7 +107,9 @@ class Gelbooru:
         folder, name = self._place(post)
         return {
             "preview_url": f"{host}/thumbnails/{folder}/thumbnail_{post.md5}.jpg",
-            "sample_url": f"{host}/samples/{folder}/sample_{post.md5}.jpg",
+            "sample_url": f"{host}/samples/{folder}/sample_{post.md5}.jpg"
+            if post.has_sample
+            else f"{host}/images/{folder}/{name}",
             "file_url": f"{host}/images/{folder}/{name}",
             "directory": int(folder),
             "hash": post.md5,
@@ -118,9 +121,9 @@ class Gelbooru:
             "owner": "danbooru",
             "parent_id": 0,
             "rating": self.rating(post),
-            "sample": post.number % 3 == 0 if post.number % 2 else int(post.number % 3 == 0),
-            "sample_width": 850,
-            "sample_height": 1200,
+            "sample": post.has_sample if post.number % 2 else int(post.has_sample),
+            "sample_width": min(post.width, SAMPLE_WIDTH),
+            "sample_height": post.height * min(post.width, SAMPLE_WIDTH) // post.width,
             "score": None,
             "tags": html.escape(_tags(post)),
             "source": _source(post),
@@ -147,7 +150,7 @@ class Gelbooru:
             "owner": "danbooru",
             "creator_id": 6498,
             "parent_id": 0,
-            "sample": 0,
+            "sample": int(post.has_sample),
             "preview_height": 250,
             "preview_width": 176,
             "tags": html.escape(_tags(post)).replace("&#x27;", "&#039;"),
@@ -156,9 +159,9 @@ class Gelbooru:
             "has_comments": "false",
             "file_url": f"{host}/images/{folder}/{name}",
             "preview_url": f"{host}/thumbnails/{folder}/thumbnail_{post.md5}.jpg",
-            "sample_url": "",
-            "sample_height": 0,
-            "sample_width": 0,
+            "sample_url": f"{host}/samples/{folder}/sample_{post.md5}.jpg" if post.has_sample else "",
+            "sample_height": post.height * SAMPLE_WIDTH // post.width if post.has_sample else 0,
+            "sample_width": SAMPLE_WIDTH if post.has_sample else 0,
             "status": _status(post),
             "post_locked": 0,
             "has_children": "false",
@@ -177,6 +180,8 @@ class Gelbooru:
             "file_url": row["file_url"],
             "parent_id": "",
             "sample_url": row["sample_url"],
+            "sample_width": row["sample_width"],
+            "sample_height": row["sample_height"],
             "preview_url": row["preview_url"],
             "rating": (row["rating"] or "")[:1],
             "tags": f" {html.unescape(row['tags'])} ",

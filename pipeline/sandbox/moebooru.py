@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.responses import JSONResponse, Response
 
-from pipeline.sandbox.posts import Kind, PlantedPost
+from pipeline.sandbox.posts import SAMPLE_WIDTH, Kind, PlantedPost
 from pipeline.sandbox.search import Ask, Found, Refusal, Test, bounded, days, has_tag, ids, negate, page, terms
 
 TAG_LIMIT = 6
@@ -24,6 +24,7 @@ class Moebooru:
     prefix = "/moebooru"
     listings = ("/post.json", "/post/index.json")
     files = "/image/{md5}/{name}"
+    samples = ("/sample/{md5}/{name}", "/jpeg/{md5}/{name}")
 
     def find(self, posts: Sequence[PlantedPost], ask: Ask) -> Found:
         """Understand tags, limit and page.
@@ -67,7 +68,9 @@ _METATAGS: dict[str, Callable[[str], Test]] = {
 
 def _row(post: PlantedPost, host: str) -> dict[str, Any]:
     seconds = int(post.posted_at.timestamp())
-    name = quote(f"sandbox {post.number} {post.tags[0] if post.tags else ''}.{post.ext}")
+    stem = quote(f"sandbox {post.number} {post.tags[0] if post.tags else ''}")
+    original = f"{host}/image/{post.md5}/{stem}.{post.ext}"
+    jpeg = f"{host}/jpeg/{post.md5}/{stem}.jpg" if post.ext == "png" and post.shrinkable else original
     gone = post.kind in {Kind.HIDDEN, Kind.DELETED}
     row: dict[str, Any] = {
         "id": post.number,
@@ -83,15 +86,17 @@ def _row(post: PlantedPost, host: str) -> dict[str, Any]:
         "md5": post.md5,
         "file_size": post.size,
         "file_ext": post.ext,
-        "file_url": f"{host}/image/{post.md5}/{name}",
+        "file_url": original,
         "is_shown_in_index": True,
         "preview_url": f"{host}/preview/{post.md5}.jpg",
         "preview_width": 106,
         "preview_height": 150,
-        "sample_url": f"{host}/sample/{post.md5}.jpg",
-        "sample_width": 1060,
-        "sample_height": 1500,
-        "jpeg_url": f"{host}/jpeg/{post.md5}.jpg",
+        "sample_url": f"{host}/sample/{post.md5}/{stem}%20sample.jpg" if post.has_sample else jpeg,
+        "sample_width": min(post.width, SAMPLE_WIDTH),
+        "sample_height": post.height * min(post.width, SAMPLE_WIDTH) // post.width,
+        "jpeg_url": jpeg,
+        "jpeg_width": post.width,
+        "jpeg_height": post.height,
         "rating": SAYS[post.rating],
         "is_rating_locked": False,
         "has_children": False,

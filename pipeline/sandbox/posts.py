@@ -125,6 +125,16 @@ REASONS: dict[Kind, tuple[Reason, ...]] = {
 }
 
 
+SAMPLE_WIDTH = 850  # pixels; a wider picture has a sample of this width
+# Of these no smaller file can be made.
+_UNSHRINKABLE = frozenset(
+    {
+        *(Kind.HIDDEN, Kind.GONE, Kind.VIDEO, Kind.UGOIRA, Kind.HTML, Kind.TRUNCATED, Kind.EMPTY, Kind.BOMB),
+        Kind.SIXTEEN_BIT,
+    }
+)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlantedPost(Record):
     """One post of the board, and everything that is true of it."""
@@ -147,6 +157,16 @@ class PlantedPost(Record):
     def reason(self) -> Reason | None:
         """The reason that says best why to drop it; None when it is to be kept."""
         return self.reasons[0] if self.reasons else None
+
+    @property
+    def shrinkable(self) -> bool:
+        """Whether the board can make smaller files of it."""
+        return self.kind not in _UNSHRINKABLE
+
+    @property
+    def has_sample(self) -> bool:
+        """Whether there is a JPEG that is narrower than the original."""
+        return self.shrinkable and self.width > SAMPLE_WIDTH and self.ext in {"jpg", "png", "webp"}
 
     @property
     def file(self) -> str:

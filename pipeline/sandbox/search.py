@@ -57,6 +57,11 @@ class Dialect(Protocol):
         """Route of a file, below the prefix; its path holds the md5, or begins a name with the number and "_"."""
         ...
 
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """Routes of smaller files, below the prefix; their paths hold the md5."""
+        ...
+
     def find(self, posts: Sequence[PlantedPost], ask: Ask) -> Found:
         """Cut one page out of all posts, which stand by rising number.
 

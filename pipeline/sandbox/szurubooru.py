@@ -36,6 +36,7 @@ class Szurubooru:
     prefix = "/szurubooru"
     listings = ("/api/posts/",)
     files = "/data/posts/{name}"
+    samples = ()
 
     def find(self, posts: Sequence[PlantedPost], ask: Ask) -> Found:
         """Understand query, offset and limit.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import unquote, urljoin, urlsplit
 
 from pipeline.errors import BoardError, RecipeError
@@ -21,6 +21,7 @@ from pipeline.stage import effect
 RATINGS = ("g", "s", "q", "e")
 BY_FALLING_ID = "the board is read by falling id, which no other order may cross"
 CHANGES_PAGES = "it changes the size of a page; use --limit"
+SAMPLE = "#sample"  # ends the ids of posts whose file is one
 OWN_IDS = "the board is paged by that very metatag; use --limit, or filter.since and filter.until"
 
 
@@ -29,7 +30,10 @@ class BoardSource(ABC):
     """Lists and fetches the posts of one query on one board, newest first, never the same ground twice.
 
     A dialect says how to ask (`_ask`), how to read a row (`_post`), which of its metatags would break the paging
-    (`refused`), and what else it can push down (`_pushed_down`).
+    (`refused`), what else it can push down (`_pushed_down`), and where smaller files lie (`_sample`).
+
+    A sample is another file than the original, so it is another post (`…#sample`) in another listing: whoever changes
+    `file` gets what they ask for, and never what was fetched before.
     """
 
     dialect: ClassVar[str]  # for errors
@@ -48,6 +52,7 @@ class BoardSource(ABC):
     login: str | None = None
     api_key: str | None = field(default=None, repr=False)
     tag_limit: int | None = None  # tags that count in one search; None: no limit is known
+    file: Literal["original", "sample"] = "original"  # sample: what the board made for its pages; no checksum is known
 
     def __post_init__(self) -> None:
         check_address(self.name, self.address)
@@ -81,8 +86,8 @@ class BoardSource(ABC):
 
     @property
     def listing(self) -> str:
-        """Name, site and tags; not the address, or another port of the sandbox would be another board."""
-        return f"{self.name} {self.home} {self.tags}".rstrip()
+        """Name, site, file and tags; not the address, or another port of the sandbox would be another board."""
+        return f"{self.name} {self.home}{SAMPLE if self.file == 'sample' else ''} {self.tags}".rstrip()
 
     def pages(self, cursor: dict[str, Any] | None) -> Iterator[Page]:
         """List unread ground from the top down, as `ground.read_down` tells.
@@ -99,10 +104,10 @@ class BoardSource(ABC):
             speaker=self.address,
             dialect=self.dialect,
         ):
-            yield Page(tuple(self._post(row) for row in rows), after)
+            yield Page(tuple(self._chosen(row) for row in rows), after)
 
     def fetch(self, post: Post, target: Path, max_bytes: int) -> Fetched | Refused:
-        """Bring the original file; its md5 is checked where the board states one."""
+        """Bring the file; its md5 is checked where the board states one."""
         url = post.file_url or ""
         if url.startswith(f"{self.home}/"):
             url = self.root + url.removeprefix(self.home)
@@ -127,6 +132,20 @@ class BoardSource(ABC):
     @abstractmethod
     def _post(self, row: Row) -> Post:
         """Read what travels on; an odd field costs itself, not the post."""
+
+    def _sample(self, row: Row) -> str:  # noqa: ARG002  for the dialects that have one
+        """Give the address of a smaller file of the picture; where there is none, the original's or nothing."""
+        return ""
+
+    def _chosen(self, row: Row) -> Post:
+        """Read a row with the file that is wished for: the original where there is no sample, or no file at all."""
+        post = self._post(row)
+        sample = self._written_down(self._sample(row)) if self.file == "sample" else None
+        if sample is None or post.file_url is None or sample == post.file_url:
+            return post
+        return replace(
+            post, id=post.id + SAMPLE, file_url=sample, md5=None, sha1=None, size=None, ext=extension(sample)
+        )
 
     def _pushed_down(self) -> list[str]:
         """Give the metatags that spare the board and us what the recipe does not want."""
@@ -199,7 +218,12 @@ def date_tag(since: date | None, until: date | None) -> str:
 def text(row: Row, name: str) -> str:
     """Give a text that every file and catalog can hold, without NUL and halves of characters; empty if it is none."""
     value = row.get(name)
-    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else ""
+    return plain(value) if isinstance(value, str) else ""
+
+
+def plain(words: str) -> str:
+    """Put U+FFFD in place of what no file and no catalog can hold: NUL and halves of characters."""
+    return re.sub(r"[\x00\ud800-\udfff]", "\ufffd", words)
 
 
 def md5_of(row: Row, name: str) -> str | None:

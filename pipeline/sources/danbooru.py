@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.errors import BoardError
 from pipeline.records import Post
 from pipeline.sources import MOVING
 from pipeline.sources.board import (
@@ -21,8 +22,11 @@ from pipeline.sources.board import (
 from pipeline.sources.ground import TOP, Row, number
 
 ONLY = (
-    "id,created_at,md5,file_url,file_ext,file_size,rating,source,tag_string,is_deleted,is_banned,media_asset[duration]"
+    "id,created_at,md5,file_url,large_file_url,file_ext,file_size,rating,source,tag_string,is_deleted,is_banned,"
+    "media_asset[duration]"
 )
+ADVICE = {422: "change the query of this source, or set its tag_limit to what your account has"}
+TIMED_OUT = "timed out"  # the board's own words for a search that it gave up on, after 3 seconds (6 with Gold)
 # danbooru/danbooru, app/logical/post_query.rb: these metatags do not count towards the tag limit.
 FREE = frozenset(
     {"status", "rating", "limit", "is", "id", "date", "age", "filesize", "filetype", "parent", "child", "md5"}
@@ -43,7 +47,7 @@ class DanbooruSource(BoardSource):
     }
 
     page_size: int = 200
-    tag_limit: int | None = 2  # 2 without a login and for Members, 6 for Gold
+    tag_limit: int | None = 2  # 2 without a login and for Members, 6 for Gold, none from Platinum on
 
     def _counts(self, token: str) -> bool:
         return metatag(token) not in FREE
@@ -59,7 +63,16 @@ class DanbooruSource(BoardSource):
         params: dict[str, str | int] = {"limit": count, "page": f"b{min(high + 1, TOP)}", "only": ONLY}
         if self.tags:
             params["tags"] = self.tags
-        return self._list_of_rows(self.client.get_json(f"{self.root}/posts.json", params, auth=auth))
+        try:
+            answer = self.client.get_json(f"{self.root}/posts.json", params, auth=auth, advice=ADVICE)
+        except BoardError as error:
+            if TIMED_OUT in str(error):
+                raise BoardError(f"{error}, or give the query rarer tags and no wildcards") from error
+            raise
+        return self._list_of_rows(answer)
+
+    def _sample(self, row: Row) -> str:
+        return text(row, "large_file_url")
 
     def _post(self, row: Row) -> Post:
         ext = text(row, "file_ext").lower()

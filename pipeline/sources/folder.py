@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,19 +18,19 @@ from pipeline.errors import UsageError
 from pipeline.http import CHUNK, Fetched, Part, Refused
 from pipeline.records import Post, Reason
 from pipeline.sources import Page
+from pipeline.sources.sidecar import told_beside
 
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"})
 PAGE_SIZE = 200
-MAX_SIDECAR_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
-    """Lists the pictures under a folder by name; a file whose content changed is a new post."""
+    """Lists the pictures under a folder by name; one that changed, or of which other things are told, is a new post."""
 
     name: str
     path: Path
-    rating: str | None = "g"  # of all of them: a folder does not say
+    rating: str | None = "g"  # of those of which nothing else is told
     limit: int | None = None  # posts in one call of pages()
     leave_out: tuple[Path, ...] = ()  # folders inside it that are not looked into
 
@@ -77,18 +78,25 @@ class FolderSource:
 
     def _post(self, root: Path, file: Path) -> Post:
         relative = _shown(file.relative_to(root))
-        md5, size, posted_at = _facts(file)
+        md5, size, changed_at = _facts(file)
+        told = told_beside(file, root)
+        known = {"rating": self.rating, "posted_at": changed_at, "page_url": f"{self.name}:{relative}"}
         return Post(
-            id=f"{self.name}:{relative}#{md5[:8] if md5 else 'unread'}",
+            id=f"{self.name}:{relative}#{md5[:8] if md5 else 'unread'}{_mark(told)}",
             file_url=file.as_uri(),
-            page_url=f"{self.name}:{relative}",
             md5=md5,
             ext=file.suffix.lower().removeprefix("."),
             size=size,
-            rating=self.rating,
-            tags=_sidecar(file),
-            posted_at=posted_at,
+            **{**known, **told},
         )
+
+
+def _mark(told: Mapping[str, Any]) -> str:
+    """Name what is told of a picture: a stage that judged it by other words judges it again."""
+    if not told:
+        return ""
+    words = json.dumps(told, sort_keys=True, default=str)
+    return "-" + hashlib.md5(words.encode(), usedforsecurity=False).hexdigest()[:8]
 
 
 def _place(path: Path) -> Path | None:
@@ -117,17 +125,29 @@ def files_below(root: Path, endings: frozenset[str], left_out: Collection[Path |
     Raises:
         UsageError: A folder cannot be read.
     """
-    # It does not enter linked folders: those inside are met anyway.
-    for folder, folders, names in os.walk(root, onerror=_refuse_folder):
-        folders[:] = sorted(
-            one for one in folders if not one.startswith(".") and _place(Path(folder, one)) not in left_out
-        )
-        for name in sorted(names):
-            file = Path(folder, name)
-            if name.startswith(".") or file.suffix.lower().removeprefix(".") not in endings:
+    waiting = [root]  # not os.walk: it calls itself for each folder inside another, and a thousand are too many for it
+    while waiting:
+        folders, others = _inside(waiting.pop())
+        for file in others:
+            if file.suffix.lower().removeprefix(".") not in endings:
                 continue
             if _is_plain(file) and Path(os.path.realpath(file)).is_relative_to(root):
                 yield file
+        waiting += (folder for folder in reversed(folders) if folder not in left_out)
+
+
+def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Give folders and all else, by name; hidden ones aside. A linked folder is none: inside, it is met anyway."""
+    folders: list[Path] = []
+    others: list[Path] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not entry.name.startswith("."):
+                    (folders if entry.is_dir(follow_symlinks=False) else others).append(folder / entry.name)
+    except OSError as error:
+        _refuse_folder(error)
+    return folders, others
 
 
 def _is_plain(file: Path) -> bool:
@@ -159,22 +179,6 @@ def _facts(file: Path) -> tuple[str | None, int | None, datetime | None]:
     except (ValueError, OverflowError, OSError):
         posted_at = None
     return digest.hexdigest(), status.st_size, posted_at
-
-
-def _sidecar(file: Path) -> tuple[str, ...]:
-    """Read tags from `a.jpg.txt`, or `a.txt`, separated by commas or, where there is none, by blanks."""
-    for beside in (file.with_name(f"{file.name}.txt"), file.with_suffix(".txt")):
-        if os.path.isfile(beside):  # noqa: PTH113  Path.is_file raises where the picture's own name is nearly too long
-            break
-    else:
-        return ()
-    try:
-        with beside.open("rb") as content:
-            text = content.read(MAX_SIDECAR_BYTES).decode("utf-8-sig", "replace").replace("\0", "\ufffd")
-    except OSError:
-        return ()
-    words = text.replace("\n", ",").split(",") if "," in text else text.split()
-    return tuple("_".join(word.split()) for word in words if word.strip())
 
 
 def _copy(file: Path, part: Part, max_bytes: int) -> tuple[Refused | None, str, int]:

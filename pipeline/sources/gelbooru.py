@@ -98,6 +98,9 @@ class GelbooruSource(BoardSource):
         advice = "check the address and kind of this source, and its query"
         return BoardError(f"{self.address}: says {said!r}; {NEEDS_KEY if 'authentication' in said else advice}")
 
+    def _sample(self, row: Row) -> str:
+        return text(row, "sample_url")  # empty, or the original's, where there is none
+
     def _post(self, row: Row) -> Post:
         url = text(row, "file_url")
         ghost = url.endswith("/")  # a row whose post is gone: nothing but its id

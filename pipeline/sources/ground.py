@@ -70,6 +70,11 @@ def read_down(
         yield new, {"unread": [list(gap) for gap in gaps], "newest": newest, "recent": recent}
 
 
+def unread_ids(cursor: Mapping[str, Any]) -> int:
+    """Count the ids that a listing has not read yet, by its cursor: at most so many posts; what is new is not known."""
+    return sum(int(high) - int(low) + 1 for high, low in cursor.get("unread", []) if high < TOP)
+
+
 def number(row: Row) -> int | None:
     """Read the id of a row; None where it has none."""
     return whole(row.get("id"))

@@ -64,6 +64,11 @@ class MoebooruSource(BoardSource):
         answer = self.client.get_json(f"{self.root}/post.json", params)
         return self._list_of_rows(answer.get("posts") if isinstance(answer, dict) else answer)
 
+    def _sample(self, row: Row) -> str:
+        """Prefer the one of at most 1500 pixels; the JPEG that is made of a PNG is as wide as that."""
+        others = (text(row, "sample_url"), text(row, "jpeg_url"))
+        return next((one for one in others if one not in {"", text(row, "file_url")}), "")
+
     def _post(self, row: Row) -> Post:
         url = text(row, "file_url")
         ext = text(row, "file_ext").lower() or extension(url)

@@ -20,6 +20,7 @@ from pipeline.sources.board import (
     extension,
     iso_moment,
     md5_of,
+    plain,
     text,
 )
 from pipeline.sources.ground import TOP, Row, number, whole
@@ -83,12 +84,13 @@ class SzurubooruSource(BoardSource):
         )
 
     def fetch(self, post: Post, target: Path, max_bytes: int) -> Fetched | Refused:
-        """Bring the original file; its SHA-1 is checked where the board states no md5."""
+        """Bring the original file; its SHA-1 is checked beside its md5, which old boards do not state."""
         fetched = super().fetch(post, target, max_bytes)
-        if isinstance(fetched, Refused) or post.md5 is not None or post.sha1 is None:
+        if isinstance(fetched, Refused) or post.sha1 is None:
             return fetched
         try:
-            sha1 = hashlib.sha1(target.read_bytes(), usedforsecurity=False).hexdigest()
+            with target.open("rb") as file:
+                sha1 = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
             if sha1 == post.sha1:
                 return fetched
             target.unlink()
@@ -107,4 +109,4 @@ def _names(tags: object) -> tuple[str, ...]:
     if not isinstance(tags, list):
         return ()
     named = [tag["names"] for tag in tags if isinstance(tag, dict) and isinstance(tag.get("names"), list)]
-    return tuple(names[0] for names in named if names and isinstance(names[0], str))
+    return tuple(plain(names[0]) for names in named if names and isinstance(names[0], str))

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,9 +17,11 @@ from urllib3 import HTTPHeaderDict
 
 from pipeline.errors import UsageError, WorldError
 from pipeline.http import Client, Fetched, Refused
-from pipeline.records import Post, Reason, utc
+from pipeline.records import Post, Reason
 from pipeline.sources import Page
+from pipeline.sources.board import plain
 from pipeline.sources.folder import files_below
+from pipeline.sources.sidecar import RATINGS, moment_of, tags_of
 from pipeline.stage import effect
 
 PAGE_SIZE = 1000
@@ -30,16 +31,7 @@ AGENT = "kaoset"  # as X-Robots-Tag would name us
 NOT_FOR_AI = frozenset({"noai", "noimageai"})
 # Google's rules with a value: a colon behind these names no robot.
 VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-RATINGS = {"g": "g", "s": "s", "q": "q", "e": "e"} | {
-    "general": "g",
-    "safe": "g",
-    "sensitive": "s",
-    "questionable": "q",
-    "explicit": "e",
-}
 DATES = ("date", "posted_at", "created_at")
-
-IN_MS = 1e11  # so many seconds since 1970 are the year 5138
 
 Row = Mapping[str, Any]  # by column, in lower case
 Reader = Callable[[Path, str], Iterator[Row | str]]  # the text itself where a row cannot be read
@@ -136,8 +128,8 @@ class UrlsSource:
             md5=md5 if re.fullmatch(r"[0-9a-f]{32}", md5) else None,
             ext=_extension(url or ""),
             rating=RATINGS.get(rating) if rating else self.rating,
-            tags=_tags(row.get("tags")),
-            posted_at=next(filter(None, (_moment(row.get(name)) for name in DATES)), None),
+            tags=tags_of(row.get("tags")),
+            posted_at=next(filter(None, (moment_of(row.get(name)) for name in DATES)), None),
         )
 
 
@@ -202,8 +194,8 @@ def _read_parquet(file: Path, _: str) -> Iterator[Row | str]:
         for batch in parquet.ParquetFile(file).iter_batches(ROWS_AT_ONCE):
             for row in batch.to_pylist():
                 yield {name.lower(): value for name, value in row.items()}
-    except ArrowException as error:
-        raise UsageError(f"{file}: is no whole Parquet file; write it again") from error
+    except (ArrowException, ValueError) as error:  # the second: a time in nanoseconds, and no pandas to hold it
+        raise UsageError(f"{file}: cannot be read as Parquet ({_first_line(error)}); write it again") from error
 
 
 READERS: dict[str, Reader] = {
@@ -214,6 +206,10 @@ READERS: dict[str, Reader] = {
     "ndjson": _read_json_lines,
     "parquet": _read_parquet,
 }
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _usable(text: str) -> bool:
@@ -232,32 +228,9 @@ def _ending(file: Path) -> str:
 
 
 def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return plain(value.strip()) if isinstance(value, str) else ""
 
 
 def _extension(url: str) -> str:
     ending = PurePosixPath(unquote(urlsplit(url).path)).suffix.lower().removeprefix(".")
     return ending if re.fullmatch(r"[a-z0-9]{1,5}", ending) else ""
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    """Read a list of tags, or text with tags separated by commas or, where there is none, by blanks."""
-    text = _text(value)
-    words = value if isinstance(value, list) else text.split(",") if "," in text else text.split()
-    return tuple("_".join(word.split()) for word in words if isinstance(word, str) and word.strip())
-
-
-def _moment(value: object) -> datetime | None:
-    """Read a time: ISO 8601, or seconds or milliseconds since 1970; None for anything else."""
-    try:
-        if isinstance(value, date):
-            return (
-                utc(value) if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
-            )
-        text = str(value).strip() if isinstance(value, (str, int, float)) else ""
-        if re.fullmatch(r"\d{9,13}(\.\d+)?", text, re.ASCII):
-            seconds = float(text)
-            return datetime.fromtimestamp(int(seconds / 1000 if seconds >= IN_MS else seconds), UTC)
-        return utc(datetime.fromisoformat(text))
-    except (ValueError, OverflowError, OSError):
-        return None

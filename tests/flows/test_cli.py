@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import faulty
+import make
 import pytest
 import typer
 from command import POSTS, PUBLISH, SANDBOX, Built, Flow, crops, rows, use
 
 from flows.cli import app
+from pipeline.catalog import Catalog
 from pipeline.recipe import built_in, load
 from pipeline.run import STAGES, DataFolder
 from pipeline.sandbox.posts import Kind, Sandbox
@@ -194,6 +197,115 @@ def test_a_folder_of_pictures_needs_no_recipe(flow: Flow, drawn: Path) -> None:
     assert flow("verify", "faces/001").out == "data/releases/faces/001: sound\n"
 
 
+# --- what failed ------------------------------------------------------------------------------------------------------
+
+LIST = """name = "web"
+[[sources]]
+kind = "urls"
+path = "list.txt"
+rating = "g"
+min_gap_s = 0
+private_hosts = true
+[crop]
+size = 64
+[review]
+accept_alone = 0.1
+"""
+WEB = ("run", "build-dataset", "my.toml", "--no-prefect", "--no-train", "--workers", "1")
+
+
+@pytest.fixture
+def web(flow: Flow, drawn: Path) -> Iterator[tuple[faulty.Server, list[bytes]]]:
+    """A host of four pictures, of which two do not come, in a recipe of its own, and the pictures themselves."""
+    board = Sandbox.load(next(drawn.iterdir()))
+    pictures = [(board.folder / "files" / post.file).read_bytes() for post in board.kinds[Kind.PORTRAIT][:4]]
+    with faulty.serve() as server:
+        answers = [
+            faulty.reply(200, pictures[0]),
+            faulty.reply(404),
+            faulty.reply(200, "<html>"),
+            faulty.reply(200, ""),
+        ]
+        urls = [server.on(f"/{number}.jpg", answer) for number, answer in enumerate(answers)]
+        (flow.home / "list.txt").write_text("\n".join(urls))
+        (flow.home / "my.toml").write_text(LIST)
+        yield server, pictures
+
+
+def test_what_failed_is_fetched_again_when_asked(web: tuple[faulty.Server, list[bytes]], flow: Flow) -> None:
+    """That and nothing else, not even the list is read; the rest of the flow goes on with what came."""
+    server, pictures = web
+    flow(*WEB)
+    before = reports(flow.home / "data", flow)["scrape"]
+    for number in (0, 1, 2):
+        server.on(f"/{number}.jpg", faulty.reply(200, pictures[number]))
+    server.requests.clear()
+    (flow.home / "list.txt").write_text(server.on("/new.jpg", faulty.reply(200, pictures[3])))
+
+    answer = flow(*WEB, "--retry-failed")
+
+    asked = sorted(one.path for one in server.requests if one.path != "/robots.txt")
+    said = reports(flow.home / "data", flow)
+    assert answer.code == 0, answer.err
+    assert (before["seen"], before["kept"], before["dropped"]) == (4, 1, {"gone": 1, "empty": 1, "not_an_image": 1})
+    assert asked == ["/1.jpg", "/2.jpg", "/3.jpg"]
+    assert (said["list"]["judged"], said["scrape"]["judged"]) == (0, 3)
+    assert (said["scrape"]["seen"], said["scrape"]["kept"], said["scrape"]["dropped"]) == (4, 3, {"empty": 1})
+    assert said["export"]["kept"] == said["review"]["kept"] > 0
+
+
+def test_retrying_when_nothing_failed_says_so(data: Path, flow: Flow) -> None:
+    """Among the posts that are wanted; the sandbox has hostile ones that never decode."""
+    answer = flow(*SANDBOX, "--data", data, "--retry-failed", "-p", 'filter.with_tags=["no_such_tag"]')
+
+    assert (answer.code, "no file failed before, so none is fetched" in answer.err) == (0, True)
+
+
+def test_retrying_nothing_at_all_is_wrong_use(flow: Flow) -> None:
+    """Where nothing was ever built, nothing can have failed."""
+    answer = flow(*SANDBOX, "--retry-failed")
+
+    assert (answer.code, "no dataset there yet" in answer.complaint) == (2, True)
+
+
+def test_status_tells_of_failures_and_how_to_try_them(web: tuple[faulty.Server, list[bytes]], flow: Flow) -> None:
+    """With their reasons, and when they come up again."""
+    flow(*WEB)
+
+    said, told = flow.json("status"), flow("status").out
+
+    assert [(one["reason"], one["items"]) for one in said["failures"]] == [
+        ("gone", 1),
+        ("empty", 1),
+        ("not_an_image", 1),
+    ]
+    assert "failed: 3 (gone 1, empty 1, not_an_image 1); not tried again unasked" in told
+    assert "with --retry-failed" in told
+
+
+def test_status_tells_of_hosts_and_unread_ground(data: Path, flow: Flow) -> None:
+    """While a run goes on, or as it left them."""
+    known = Catalog(data / "catalog.sqlite")
+    known.note_hosts("sandbox", [make.host_count("cdn.invalid", parked="answers 503")])
+    known.add_page("half", [], {"unread": [[20, 11]], "newest": 30, "recent": [30]})
+    known.close()
+
+    told, said = flow("status", "--data", data).out, flow.json("status", "--data", data)
+
+    (row,) = [line for line in told.splitlines() if "cdn.invalid" in line]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [
+        "cdn.invalid",
+        "90",
+        "10",
+        "50",
+        "1.0",
+        "",
+        "answers 503",
+    ]
+    assert "not read to its end: half, up to 10 ids; the next run goes on" in told
+    assert ([one["host"] for one in said["hosts"]], said["unread"]) == (["cdn.invalid"], {"half": 10})
+
+
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +415,17 @@ def test_the_queue_can_be_read_by_people(data: Path, flow: Flow) -> None:
     assert (len(lines), scores) == (4, sorted(scores))
     assert all(Path(line.split()[-1]).is_file() for line in lines)
     assert "crops wait; flow review keep|reject|unsure" in total
+
+
+def test_a_queue_that_was_cut_says_so(data: Path, flow: Flow) -> None:
+    """On the error stream, so that programs still read what they get."""
+    flow(*PUBLISH, "--data", data, *DOUBTFUL)
+    whole = flow.json("review", "list", "--data", data, "--limit", "1000")
+
+    answer = flow("review", "list", "--data", data, "--limit", "4", "--json")
+
+    assert len(json.loads(answer.out)) == 4
+    assert answer.err == f"{len(whole) - 4} more wait; --limit {len(whole)} lists all\n"
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------
@@ -426,7 +549,7 @@ def test_no_words_at_all_are_answered_with_the_help(flow: Flow) -> None:
 
 def test_two_runs_on_one_folder(data: Path, flow: Flow) -> None:
     """The second is told who is there."""
-    with DataFolder(data).lock():
+    with DataFolder(data).lock("sandbox"):
         answer = flow(*SANDBOX, "--data", data)
 
     assert (answer.code, "another run works on it (process " in answer.complaint) == (1, True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.catalog import Catalog
+from pipeline.records import Reason
 from pipeline.run import STAGES
+from pipeline.stage import Dropped
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +83,24 @@ def test_with_and_without_prefect_the_release_is_the_same(built: Path, tmp_path:
         return {str(path.relative_to(release)): path.read_bytes() for path in release.rglob("*") if path.is_file()}
 
     assert files(built) == files(tmp_path / "data")
+
+
+def test_what_failed_is_retried_under_prefect_too(built: Path, tmp_path: Path) -> None:
+    """A file that was gone has come back: it alone is fetched, and the release is what it always was."""
+    data = tmp_path / "data"
+    shutil.copytree(built, data)
+    catalog = Catalog(data / "catalog.sqlite")
+    scrape = next(one for one in catalog.runs()[0]["reports"] if one["stage"] == "scrape")
+    post = catalog.posts(next(iter(catalog.cursors())))[0]
+    catalog.record("scrape", scrape["fingerprint"], [(post.id, Dropped(post, Reason.GONE))])
+
+    done = subprocess.run(_command(data, "--no-train", "--retry-failed"), check=True, capture_output=True, text=True)
+
+    again = next(one for one in catalog.runs()[0]["reports"] if one["stage"] == "scrape")
+    catalog.close()
+    assert {**again, "seconds": 0, "judged": 0} == {**scrape, "seconds": 0, "judged": 0}
+    assert again["judged"] == 1
+    assert "release unchanged" in done.stdout
 
 
 def test_a_failed_run_is_failed_here_and_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ from PIL import Image as Pictures
 
 from pipeline.errors import UsageError, WorldError
 from pipeline.records import Reason
-from pipeline.sandbox.board import FAULTS_IN_A_ROW, Board, Fault, serve
+from pipeline.sandbox.board import FAULTS_IN_A_ROW, LIES, PLAIN_FAULTS, Board, Climate, Fault, serve
 from pipeline.sandbox.dialect import EASTERN, only, parse
 from pipeline.sandbox.posts import SHARES, SINCE, Kind, PlantedPost, Sandbox, build, counts, plan
 
@@ -474,7 +475,7 @@ def test_faults_come_and_go(sandbox: Sandbox, client: requests.Session, monkeypa
             return [(one.path, one.fault) for one in board.log]
 
     faults = day()
-    assert {fault for _, fault in faults if fault} == set(Fault) - {Fault.EMPTY_LIST}
+    assert {fault for _, fault in faults if fault} == set(PLAIN_FAULTS)
     assert day() == faults
 
 
@@ -494,6 +495,62 @@ def test_a_cut_body_is_shorter_than_promised(sandbox: Sandbox, client: requests.
     assert cut
     assert sent == [size // 2 for size in cut]
     assert all("IncompleteRead" in message for message in cut.values())
+
+
+def test_a_lie_looks_like_a_whole_answer(sandbox: Sandbox, client: requests.Session) -> None:
+    """Half of a file, or a web page: 200 and as long as it says; asked again, the file is there."""
+    posts = sandbox.kinds[Kind.PORTRAIT][:20]
+    with serve(sandbox, faults=Climate(share=1.0, kinds=LIES)) as board:
+        told = {post: client.get(file_url(board, post)) for post in posts}
+        kinds = [one.fault for one in board.log]
+
+    assert {answer.status_code for answer in told.values()} == {200}
+    assert set(kinds) == set(LIES)
+    for (post, answer), kind in zip(told.items(), kinds, strict=True):
+        whole = sandbox.bytes_of(post.number)
+        assert answer.content == whole[: post.size // 2] if kind is Fault.SHORT else b"<title>" in answer.content
+
+
+def test_nobody_is_lied_to_twice(sandbox: Sandbox, client: requests.Session) -> None:
+    """Whoever checks a checksum twice has to believe it."""
+    post = first(sandbox, Kind.PORTRAIT)
+    with serve(sandbox, faults=Climate(share=1.0, kinds=LIES)) as board:
+        for _ in range(6):
+            with contextlib.suppress(requests.RequestException):
+                client.get(file_url(board, post))
+
+        assert len([one for one in board.log if one.fault in LIES]) == 1
+
+
+def test_a_slow_answer_is_whole(sandbox: Sandbox, client: requests.Session) -> None:
+    """It takes its time, byte for byte, with Range too."""
+    post = first(sandbox, Kind.PORTRAIT)
+    with serve(sandbox, faults=Climate(share=0.0, always={post.file: Fault.SLOW})) as board:
+        begin = time.monotonic()
+        assert client.get(file_url(board, post)).content == sandbox.bytes_of(post.number)
+        assert time.monotonic() - begin >= 0.3
+        for start in (7, post.size - 1):
+            answer = client.get(file_url(board, post), headers={"Range": f"bytes={start}-"})
+            assert answer.content == sandbox.bytes_of(post.number)[start:]
+
+
+def test_what_nobody_took_is_not_counted_as_sent(sandbox: Sandbox, client: requests.Session) -> None:
+    """Who goes away in the middle of a slow answer got a part of it."""
+    post = first(sandbox, Kind.PORTRAIT)
+    with serve(sandbox, faults=Climate(share=0.0, always={post.file: Fault.SLOW})) as board:
+        with client.get(file_url(board, post), stream=True) as answer:
+            next(answer.iter_content(1))
+        time.sleep(0.6)
+
+        assert 0 < board.log[0].sent < post.size
+
+
+def test_what_never_goes_right_never_does(sandbox: Sandbox, client: requests.Session) -> None:
+    """A file that is named is denied each time; the others come."""
+    bad, good = sandbox.kinds[Kind.PORTRAIT][:2]
+    with serve(sandbox, faults=Climate(share=0.0, always={bad.file: Fault.DENIED})) as board:
+        assert [client.get(file_url(board, bad)).status_code for _ in range(4)] == [403] * 4
+        assert client.get(file_url(board, good)).status_code == 200
 
 
 def test_one_list_is_empty_by_mistake(sandbox: Sandbox, client: requests.Session) -> None:

@@ -5,22 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import boards
 import faulty
 import pytest
 
 from pipeline.errors import BoardError, RecipeError
 from pipeline.http import Client
-from pipeline.records import Post
+from pipeline.recipe import load
+from pipeline.records import Post, Reason
+from pipeline.run import Build, Settings
+from pipeline.sandbox.posts import Kind, Sandbox
+from pipeline.select import SelectPosts
 from pipeline.sources import BOARDS, Fetched, Page
 from pipeline.sources.danbooru import DanbooruSource
+from pipeline.stage import Dropped
+from pipeline.store import Store
 
 Row = dict[str, Any]
 
@@ -391,6 +401,78 @@ def test_too_many_tags_are_refused_before_any_request(board: Board, query: str) 
 def test_gold_may_ask_for_more(board: Board) -> None:
     """The limit is a field."""
     assert board.source(query="a b c d e f", tag_limit=6).tags == "a b c d e f"
+
+
+def test_a_recipe_says_what_the_account_may() -> None:
+    """tag_limit = 6 for Gold; without it two tags are allowed, and the line names all three."""
+    query = ["sources.0.query=a b c", "sources.0.board=danbooru"]
+    with build(*query, "sources.0.tag_limit=6") as run:
+        assert run._sources()["danbooru"].listing.endswith(" a b c")
+    with build(*query) as run, pytest.raises(RecipeError, match=r"3 tags that count \(a, b, c\) .* allows 2"):
+        run._sources()
+
+
+@contextmanager
+def build(*overrides: str) -> Iterator[Build]:
+    recipe = load("sandbox", ["scrape.contact=test", "filter.since=null", *overrides])
+    with (
+        TemporaryDirectory() as folder,
+        Build(recipe, Settings(data=Path(folder), workers=1), lambda *_: None, lambda _: None) as run,
+    ):
+        yield run
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "told"),
+    [
+        (
+            422,
+            "You cannot search for more than 2 tags at a time.",
+            r"2 tags at a time.*; change the query .* tag_limit",
+        ),
+        (410, "You cannot go beyond page 1000.", r"answers 410: 'You cannot go beyond page 1000.'; .*narrow the query"),
+        (500, "The database timed out running your query.", r"timed out running your query.*; .* rarer tags"),
+        (500, "Something else", r"answers 500: 'Something else'; try again later$"),
+    ],
+)
+def test_a_refusal_is_told_in_its_own_words(board: Board, status: int, said: str, told: str) -> None:
+    """With what a person can do about it."""
+    body = {"success": False, "error": "PostQuery::Error", "message": said, "backtrace": []}
+    board.server.on("/posts.json", faulty.reply(status, json.dumps(body)))
+
+    with pytest.raises(BoardError, match=told):
+        list(board.source().pages(None))
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("id:..1100", lambda number: number <= 1100),
+        ("id:>=1100 -id:1150..1200", lambda number: number >= 1100 and not 1150 <= number <= 1200),
+        ("solo id:1000...1300", lambda number: 1000 <= number < 1300),
+    ],
+)
+def test_a_range_of_ids_may_stand_in_the_query(planted: Sandbox, query: str, wanted: Callable[[int], bool]) -> None:
+    """The paging does not use the metatag, so both hold; killed and resumed, too."""
+    numbers = [post.number for post in reversed(planted.posts) if wanted(post.number)]
+    with boards.serve(planted, "") as (_, make):
+        assert list(boards.listed(make(query=query, page_size=7))) == numbers
+        assert boards.killed(make, query=query, page_size=7) == numbers
+
+
+def test_what_cannot_be_had_is_counted(planted: Sandbox, tmp_path: Path) -> None:
+    """Hidden posts as no_file, deleted ones as deleted, what moves as not_still; none is passed over in silence."""
+    with boards.serve(planted, "") as (_, make):
+        listed = boards.listed(make(page_size=31))
+    outcomes = SelectPosts(ratings=())(listed.values(), Store(tmp_path))
+    counted = Counter(one.reason for one in outcomes if isinstance(one, Dropped))
+
+    kinds = {kind: len(posts) for kind, posts in planted.kinds.items()}
+    assert counted == {
+        Reason.NO_FILE: kinds[Kind.HIDDEN],
+        Reason.DELETED: kinds[Kind.DELETED],
+        Reason.NOT_STILL: kinds[Kind.VIDEO] + kinds[Kind.UGOIRA] + kinds[Kind.ANIMATED],
+    }
 
 
 @pytest.mark.parametrize("tag", ["order:score", "limit:5", "random:3", "ordfav:me", "-order:id", "ORDER:id"])

@@ -84,6 +84,22 @@ def test_lists_pictures_only_sorted(folder: Path) -> None:
     assert listed(folder) == ["a.webp", "b.png", "z.avif", "c/d.gif"]
 
 
+def test_folders_may_lie_in_each_other_without_end(folder: Path) -> None:
+    """As deep as a path may be long."""
+    deep = folder
+    for _ in range(1500):
+        deep /= "a"
+        deep.mkdir()
+    put(deep / "1.png")
+    try:
+        assert listed(folder) == ["a/" * 1500 + "1.png"]
+    finally:  # what removes the folders of tests cannot remove these
+        (deep / "1.png").unlink()
+        while deep != folder:
+            deep.rmdir()
+            deep = deep.parent
+
+
 def test_stays_inside_the_folder(folder: Path, tmp_path: Path) -> None:
     """A link that leads out is not followed, a link in a circle does not end the world."""
     put(tmp_path / "outside" / "secret.png")

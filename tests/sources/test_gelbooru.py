@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 
 from pipeline.errors import BoardError, RecipeError
 from pipeline.http import Client
+from pipeline.recipe import load
 from pipeline.records import Post
+from pipeline.run import Build, Settings
 from pipeline.sandbox.posts import Kind, Sandbox
 from pipeline.sources.gelbooru import GelbooruSource, moment
 
@@ -136,6 +139,23 @@ def test_a_ghost_is_a_post_without_a_file(server: faulty.Server) -> None:
     assert (ghost.id, ghost.file_url, ghost.md5, ghost.rating, ghost.ext) == ("g:2419000", None, None, None, "")
 
 
+def test_a_ghost_in_json_is_one_too(server: faulty.Server) -> None:
+    """As safebooru.org gives it: all that it had is null, and its addresses end before the name."""
+    ghost = {
+        **dict.fromkeys(("directory", "hash", "width", "height", "image", "change", "owner", "rating", "source")),
+        "id": 14,
+        "preview_url": "https://b.example/thumbnails//thumbnail_.jpg",
+        "tags": "",
+        "sample": False,
+        **dict.fromkeys(("sample_url", "file_url"), "https://b.example/images//"),
+    }
+    server.on("/index.php", faulty.reply(200, json.dumps([ghost])), faulty.reply(200, "[]"))
+
+    (post,) = posts(source(server, form="json", file="sample"))
+
+    assert (post.id, post.file_url, post.md5, post.rating, post.tags) == ("g:14", None, None, None, ())
+
+
 def test_a_bare_list_is_read_too(server: faulty.Server) -> None:
     """Old boards give it; its md5 is called hash, and it has no date."""
     row = {
@@ -211,6 +231,14 @@ def test_an_empty_answer_that_denies_its_own_count_is_asked_again(server: faulty
     server.on("/index.php", xml(ELEMENT, GHOST, count=9), xml(count=7), xml('<post id="3"/>', count=7), xml())
 
     assert [post.id for post in posts(source(server))] == ["g:2419001", "g:2419000", "g:3"]
+
+
+def test_an_empty_list_without_a_count_is_asked_for_twice(server: faulty.Server) -> None:
+    """The JSON of safebooru.org states no count: one empty list in the middle is not the end."""
+    pages = [json.dumps(rows) for rows in ([{"id": 9}, {"id": 8}], [], [{"id": 3}], [], [])]
+    server.on("/index.php", *(faulty.reply(200, page) for page in pages))
+
+    assert [post.id for post in posts(source(server, form="json"))] == ["g:9", "g:8", "g:3"]
 
 
 def test_ground_that_stays_in_doubt_is_left_unread(server: faulty.Server) -> None:
@@ -335,6 +363,25 @@ def test_the_same_from_the_board_that_wants_a_key(planted: Sandbox, tmp_path: Pa
     )
 
     assert {post.ext for post in found.values() if post.md5 is None and post.file_url} == {"mp4"}
+
+
+def test_its_json_says_the_same_but_for_dates(planted: Sandbox) -> None:
+    """form = "json" of safebooru.org's flavour."""
+    with boards.serve(planted, "/gelbooru") as (_, make):
+        known, found = boards.listed(make()), boards.listed(make(form="json"))
+
+    assert found == {number: replace(post, posted_at=None) for number, post in known.items()}
+
+
+def test_a_recipe_may_name_the_form(tmp_path: Path) -> None:
+    """Left out, the table of boards decides, and for an address it is XML."""
+    found = []
+    for overrides in (["board=gelbooru"], ["board=https://b.example"], ["board=https://b.example", "form=json"]):
+        recipe = load("sandbox", ["sources.0.kind=gelbooru", *(f"sources.0.{one}" for one in overrides)])
+        with Build(recipe, Settings(data=tmp_path, workers=1), lambda *_: None, lambda _: None) as run:
+            found += [getattr(one, "form", None) for one in run._sources().values()]
+
+    assert found == ["json", "xml", "json"]
 
 
 def test_the_board_that_wants_a_key_says_so(planted: Sandbox) -> None:

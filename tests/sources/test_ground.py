@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import BoardError
-from pipeline.sources.ground import DOUBTED_TRIES, TOP, Row, read_down, whole
+from pipeline.sources.ground import DOUBTED_TRIES, TOP, Row, read_down, unread_ids, whole
 
 
 class Board:
@@ -139,3 +139,10 @@ def test_each_id_comes_once_whatever_happens(seed: int) -> None:
 def test_reads_numbers_that_are_strings(value: object, number: int | None) -> None:
     """And nothing that only looks like one."""
     assert whole(value) == number
+
+
+def test_unread_ids_are_counted() -> None:
+    """All gaps together; what lies above all that is known is nobody's to count."""
+    assert unread_ids({"unread": [[9, 5], [3, 3]]}) == 6
+    assert unread_ids({"unread": [[TOP, 10], [3, 3]]}) == 1
+    assert unread_ids({"films": {}}) == 0

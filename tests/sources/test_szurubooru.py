@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,11 @@ def test_an_odd_field_is_an_unknown_one(server: faulty.Server, row: dict[str, An
     assert (post.tags, post.origin_url) == ((), None)
 
 
+def test_halves_of_characters_are_replaced(server: faulty.Server) -> None:
+    """In tags too: what no file and no catalog can hold is written down as U+FFFD."""
+    assert only_post(server, tags=[{"names": ["a\ud800"]}, {"names": ["b\0", "c"]}]).tags == ("a\ufffd", "b\ufffd")
+
+
 def test_an_empty_answer_that_denies_its_own_total_is_asked_again(server: faulty.Server) -> None:
     """Nothing is believed that the answer itself contradicts."""
     server.on(LIST, results(ROW), results(total=3), results({**ROW, "id": 5}), results())
@@ -227,6 +233,20 @@ def test_pushes_down_in_its_own_words(server: faulty.Server, fields: dict[str, A
 
 
 # --- files
+
+
+def test_both_checksums_are_checked(server: faulty.Server, tmp_path: Path) -> None:
+    """A right md5 does not excuse a wrong SHA-1, nor the other way round."""
+    server.on("/a.png", faulty.reply(200, b"picture"))
+    md5 = hashlib.md5(b"picture", usedforsecurity=False).hexdigest()
+    sha1 = hashlib.sha1(b"picture", usedforsecurity=False).hexdigest()
+    post = Post(id="z:1", file_url="https://b.example/a.png", page_url="", md5=md5, sha1=sha1)
+    wrong = Refused(Reason.WRONG_MD5, f"has sha1 {sha1}"), Refused(Reason.WRONG_MD5, f"has md5 {md5}")
+
+    assert isinstance(source(server).fetch(post, tmp_path / "1", 100), Fetched)
+    assert source(server).fetch(replace(post, sha1="0" * 40), tmp_path / "2", 100) == wrong[0]
+    assert source(server).fetch(replace(post, md5="0" * 32), tmp_path / "3", 100) == wrong[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
 def test_sha1_is_checked_where_there_is_no_md5(server: faulty.Server, tmp_path: Path) -> None:

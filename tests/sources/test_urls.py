@@ -7,11 +7,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import faulty
+import make
 import pytest
 from faulty import cut, ranged, reply
 from urllib3 import HTTPHeaderDict
@@ -19,10 +21,9 @@ from urllib3 import HTTPHeaderDict
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
 from pipeline.http import Client
+from pipeline.judge import run_stage
 from pipeline.pixels import encode_png
 from pipeline.records import Post, Reason
-from pipeline.run import run_stage
-from pipeline.scrape import FetchFiles
 from pipeline.select import SelectPosts
 from pipeline.sources import Fetched, Page, Refused
 from pipeline.sources.urls import UrlsSource, not_for_ai
@@ -119,8 +120,45 @@ def test_parquet_is_read_in_pieces(tmp_path: Path) -> None:
     assert len(found) == 5000
     assert (found[0].tags, found[0].posted_at) == (("a_b", "c"), moment)
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UsageError, match=r"b\.parquet: is no whole Parquet file"):
+    with pytest.raises(UsageError, match=r"b\.parquet: cannot be read as Parquet \(.*\); write it again$"):
         posts(tmp_path / "b.parquet")
+
+
+def test_a_list_of_img2dataset_is_read_as_it_is(tmp_path: Path) -> None:
+    """The columns of LAION's lists, in their case, and those that img2dataset itself writes, beside each other."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    day = date(2020, 1, 2)
+    laion = {"SAMPLE_ID": [7], "URL": [URL], "TEXT": ["a girl"], "HEIGHT": [512], "similarity": [0.3], "hash": [-5]}
+    parquet.write_table(pyarrow.table(laion), tmp_path / "a.parquet")
+    own = {"key": ["0"], "status": ["success"], "url": [f"{URL}?2"], "md5": [md5(b"x")], "exif": ["{}"], "date": [day]}
+    parquet.write_table(pyarrow.table(own), tmp_path / "b.parquet")
+
+    one, other = posts(tmp_path)
+
+    assert (one.file_url, one.md5, one.tags, one.posted_at) == (URL, None, (), None)
+    assert (other.file_url, other.md5) == (f"{URL}?2", md5(b"x"))
+    assert other.posted_at == datetime(2020, 1, 2, tzinfo=UTC)
+
+
+def test_a_list_over_thousands_of_hosts_is_listed(tmp_path: Path) -> None:
+    """Two thousand hosts, each with three files and a case of its own: nothing is asked, every host is there."""
+    hosts = [f"h{n}.example" for n in range(2000)]
+    lines = "".join(f"https://{host.upper() if n else host}/{n}.jpg\n" for n in range(3) for host in hosts)
+
+    found = listed(tmp_path, "a.txt", lines)
+
+    assert len({post.id for post in found}) == 6000
+    assert {urlsplit(post.file_url or "").hostname for post in found} == set(hosts)
+
+
+def test_halves_of_characters_are_replaced(tmp_path: Path) -> None:
+    """What no file and no catalog can hold does not come in by JSON."""
+    row = {"url": URL, "tags": ["a\ud800", "b\0"], "page_url": "https://a.example/\udfff"}
+    (post,) = listed(tmp_path, "a.jsonl", json.dumps(row))
+
+    assert (post.tags, post.page_url) == (("a\ufffd", "b\ufffd"), "https://a.example/\ufffd")
 
 
 def test_without_pyarrow_one_line_says_so(tmp_path: Path) -> None:
@@ -346,7 +384,7 @@ def test_a_list_over_many_hosts_ends_with_a_reason_for_each(
         (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         web = source(tmp_path / "a.jsonl", client=client, rating="g")
         listed = [post for page in web.pages(None) for post in page.posts]
-        stage = FetchFiles(sources={"web": web}, parts=tmp_path / "parts", threads=4, stop=client.stop)
+        stage = make.fetch_files(tmp_path, {"web": web}, stop=client.stop)
         store = Store(tmp_path / "store")
 
         report, images = run_stage(stage, listed, sqlite_catalog, store, lambda *_: None)

@@ -8,21 +8,22 @@ import random
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import make
 import numpy as np
 import pytest
 
 from pipeline import pixels
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
+from pipeline.judge import run_stage
 from pipeline.records import Image, Post, Reason
-from pipeline.run import run_stage
 from pipeline.sandbox.episodes import Episode, Film
-from pipeline.scrape import FetchFiles
 from pipeline.sources import Fetched, Page, Refused, video
 from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept
@@ -443,7 +444,7 @@ def test_threads_fetch_what_was_listed(folder: Path, tmp_path: Path, sqlite_cata
     films = source(folder, halves=True)
     listed = [post for page in films.pages(None) for post in page.posts]
     store = Store(tmp_path / "store")
-    stage = FetchFiles(sources={"films": films}, parts=tmp_path / "parts", threads=4)
+    stage = make.fetch_files(tmp_path, {"films": films})
 
     report, images = run_stage(stage, listed, sqlite_catalog, store, lambda *_: None)
 
@@ -468,7 +469,7 @@ def test_faces_of_a_shared_opening_are_kept_once(folder: Path, tmp_path: Path) -
     }
     frames = source(folder)
     store = Store(tmp_path / "store")
-    stage = FetchFiles(sources={"films": frames}, parts=tmp_path / "parts", threads=2)
+    stage = make.fetch_files(tmp_path, {"films": frames}, threads=2)
     listed = [post for page in frames.pages(None) for post in page.posts]
     images = [outcome.outputs[0] for outcome in stage(listed, store) if isinstance(outcome, Kept)]
     detections = []
@@ -494,6 +495,59 @@ def test_faces_of_a_shared_opening_are_kept_once(folder: Path, tmp_path: Path) -
     assert len(crops) == len(detections)
     assert len([one for one in kept if one.id in opening]) * 2 == len(opening)
     assert len(kept) == len(crops) - len(opening) // 2
+
+
+def test_the_opening_of_several_episodes_is_one_family(folder: Path, tmp_path: Path) -> None:
+    """From films to dedup with a real detector: each face of a shot once, all of them of one family, and no other."""
+    from pipeline.recipe import load
+    from pipeline.run import Build, Settings
+
+    films = {
+        f"{n}.mp4": Film(seed=n, series=3, scenes=2, scene_s=0.6, size=(640, 360)).make(folder / f"{n}.mp4")
+        for n in (1, 2, 3)
+    }
+    fields = {"kind": "video", "path": folder, "name": "films"}
+    overrides = [*(f"sources.0.{name}={value}" for name, value in fields.items()), 'detect.detectors=["animeface"]']
+    settings = Settings(data=tmp_path / "data", workers=1)
+    with Build(load(None, [*overrides, "crop.size=64"]), settings, lambda *_: None, lambda _: None) as build:
+        for name in ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup"):
+            report = build.step(name)
+        kept = list(build._items)
+        post_of = {image.sha256: image.post_id for image in build._images.values()}
+
+    shots: dict[tuple[str, int], list[str]] = {}
+    for crop in kept:
+        name, _, at = post_of[crop.detection.image_sha256].removeprefix("films:").partition("@")
+        scenes = films[name].scenes
+        number = max(n for n, scene in enumerate(scenes) if scene.start_s * 1000 <= int(at[:8]) + 1)
+        shots.setdefault(("" if scenes[number].opening else name, number), []).append(crop.family)
+    opening = {number: families for (name, number), families in shots.items() if not name}
+    assert {number: len(families) for number, families in opening.items()} == {
+        number: len(scene.faces) for number, scene in enumerate(films["1.mp4"].scenes) if scene.opening
+    }
+    assert report.dropped == {"duplicate": 2 * sum(map(len, opening.values()))}
+    assert all(len(set(families)) == 1 for families in shots.values())
+    assert len({families[0] for families in shots.values()}) == len(shots) == 2 + 3 * 2
+
+
+class Timeless(video._Film):
+    """A film whose decoder says little about time, as that of a damaged or raw one."""
+
+    def _decoded(self) -> Iterator[Any]:
+        for dts in (None, None, 24, None):
+            frame = av.VideoFrame(32, 32, "rgb24")
+            frame.time_base = Fraction(1, 12)
+            frame.dts = dts
+            yield frame
+
+
+def test_a_frame_without_a_time_follows_the_one_before(folder: Path) -> None:
+    """Its pts is None: the decoding time stands in; without that too, a step of the film's own rate."""
+    path = Film(scenes=1, scene_s=0.2, rate=25).make(folder / "a.mp4").path
+
+    with Timeless(path) as film:
+        assert [at_ms for at_ms, _ in film.frames()] == [0, 40, 2000, 2040]
+        assert list(film.frames(counted=False)) == []
 
 
 def test_a_recipe_names_a_folder_of_films(folder: Path, tmp_path: Path) -> None:
