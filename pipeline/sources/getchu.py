@@ -255,6 +255,7 @@ class _Memory:
         """Give plain JSON; thousands of numbers in tens of kilobytes, since it is written again and again."""
         return {
             "read": _pack(self.read),
+            "unread": [[product, product] for product in self.failed],  # as every listing says it, for `flow status`
             "failed": [
                 [game.product, game.released_on and game.released_on.isoformat(), game.title, game.brand]
                 for game in self.failed.values()

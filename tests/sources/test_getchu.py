@@ -24,6 +24,7 @@ from pipeline.sandbox.posts import Kind, Sandbox
 from pipeline.sources.erogamescape import FORM, Erogamescape
 from pipeline.sources.getchu import GetchuSource
 from pipeline.sources.getchu_page import Picture, read_list, read_product
+from pipeline.sources.ground import unread_ids
 
 ITEM = 1017496
 WHERE = f"https://www.getchu.com/item/{ITEM}/"
@@ -322,6 +323,8 @@ def test_a_page_that_does_not_come_holds_up_no_other(server: faulty.Server) -> N
     assert "1 pages did not come, all others are listed" in error
     assert asked(server) == ["2005-5", "1", "2", "2", "3"]
 
+    assert cursor is not None
+    assert unread_ids(cursor) == 1
     ids, cursor, error = run(source(server, **may), cursor)
     assert (ids, "answers 503" in error, asked(server)) == ([], True, ["2", "2"])
 
@@ -364,7 +367,7 @@ def test_posts_come_in_pages_of_some_products(server: faulty.Server) -> None:
     pages = list(source(server, ids=tuple(range(1, 26))).pages(None))
 
     assert [len(some.posts) for some in pages] == [10, 10, 5]
-    assert pages[-1].cursor == {"read": "1-25", "failed": [], "closed": "", "versions": {}}
+    assert pages[-1].cursor == {"read": "1-25", "unread": [], "failed": [], "closed": "", "versions": {}}
 
 
 def test_a_limit_goes_on_in_the_next_run(server: faulty.Server) -> None:
