@@ -166,6 +166,18 @@ def test_a_product_without_characters_has_no_pictures() -> None:
     assert (found.brand, found.pictures) == ("b", ())
 
 
+def test_no_address_and_no_name_spoils_a_catalog(server: faulty.Server) -> None:
+    """NUL in a folder's name costs the picture, a title without end its end."""
+    bad, good = "/brandnew/\0/c5chara1.jpg", "/brandnew/5/c5chara2.jpg"
+    rows = "".join(f'<tr><td><img src="{address}"></td><td></td></tr>' for address in (bad, good))
+    text = f'<h2 id="soft-title">{"a" * 9000}</h2><p class="tabletitle">キャラクター</p><table>{rows}</table>'
+    server.on("/item/5/", html(text))
+
+    (some,) = source(server, ids=(5,)).pages(None)
+
+    assert [(post.id, post.tags) for post in some.posts] == [("g:5-c2", (f"title:{'a' * 200}",))]
+
+
 @pytest.mark.parametrize("text", ["", "<h1>メンテナンス中</h1>", "<h1 id='soft-title'> </h1>", "<h1 id=soft-title"])
 def test_what_is_no_product_s_page_is_none(text: str) -> None:
     """Such as that of a shop that is closed for the night."""
@@ -332,6 +344,31 @@ def test_a_page_that_does_not_come_holds_up_no_other(server: faulty.Server) -> N
     ids, cursor, error = run(source(server, **may), cursor)
     assert (ids, error, asked(server)) == (["g:2-c1"], "", ["2"])
     assert run(source(server, **may), cursor)[0] == asked(server) == []
+
+
+def test_products_that_fail_for_ever_hold_up_no_other(server: faulty.Server) -> None:
+    """However many they are."""
+    sell(server, 1, 5, 6)
+    for number in (2, 3, 4):
+        server.on(f"/item/{number}/", faulty.reply(500))
+    ids, cursor, error = run(source(server, ids=(1, 2, 3, 4, 5, 6)))
+    assert (ids, "3 pages in a row" in error) == (["g:1-c1"], True)
+
+    ids, cursor, error = run(source(server, ids=(1, 2, 3, 4, 5, 6)), cursor)
+    assert (ids, "3 pages did not come" in error) == (["g:5-c1", "g:6-c1"], True)
+
+
+def test_a_month_that_ends_unchanged_is_closed(server: faulty.Server) -> None:
+    """One last question, and none after it."""
+    sell(server, 1)
+    server.on(LISTS, shelf(1, ETag='"a"'))
+    _, cursor, _ = run(source(server, since=date(2005, 6, 1)))
+    later = {"since": date(2005, 6, 1), "until": date(2005, 7, 1), "today": lambda: date(2005, 8, 1)}
+    server.on(LISTS, faulty.reply(304))
+    _, cursor, _ = run(source(server, **later), cursor)
+    run(source(server, **later), cursor)
+
+    assert asked(server) == ["2005-6", "1", "2005-6"]
 
 
 def test_a_list_that_does_not_come_holds_up_no_other(server: faulty.Server) -> None:
