@@ -27,7 +27,7 @@ from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
 from pipeline.detect import DetectFaces
 from pipeline.detectors import lbpcascade
-from pipeline.errors import BoardError, DetectorError, StoreError, UsageError, WorldError
+from pipeline.errors import BoardError, DetectorError, IncompleteError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.http import Client, Hosts, Stopped
@@ -324,8 +324,9 @@ class Build:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        if failed and len(failed) == len(sources):
-            raise next(iter(failed.values()))
+        hopeless = [error for error in failed.values() if not isinstance(error, IncompleteError)]
+        if len(hopeless) == len(sources):
+            raise hopeless[0]
         for name, error in failed.items():
             self._say(f"WARNING: {name} was not read to its end, the next run goes on there: {error}")
 

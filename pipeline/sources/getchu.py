@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import BoardError, RecipeError, WorldError
+from pipeline.errors import BoardError, IncompleteError, RecipeError, WorldError
 from pipeline.http import Client, Fetched, Gone, Refused, WebPage
 from pipeline.records import Post
 from pipeline.sources import Page
@@ -81,8 +81,8 @@ class GetchuSource:
         A product without its page (404) is read for ever. One whose page fails does not hold up the others.
 
         Raises:
-            BoardError: The shop cannot be reached, or asks for the age and `age_gate` is off; or, after all others
-                were listed, some pages did not come.
+            BoardError: The shop cannot be reached, or asks for the age and `age_gate` is off.
+            IncompleteError: After all others were listed: some pages did not come.
             Stopped: The client was stopped.
         """
         memory = _Memory.of(cursor)
@@ -103,7 +103,7 @@ class GetchuSource:
             raise
         yield Page(tuple(posts), memory.to_json())
         if memory.troubles:
-            raise BoardError(
+            raise IncompleteError(
                 f"{urlsplit(self.address).netloc}: {len(memory.troubles)} pages did not come, all others are listed; "
                 f"the next run asks for them first (the first of them: {memory.troubles[0]})"
             )
