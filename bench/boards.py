@@ -20,17 +20,18 @@ from pipeline.errors import WorldError
 
 SIDE = 96  # pixels of the pictures; small, so that many requests cost little
 LOOK_S = 0.005  # how often it is looked whether a kill is due
+SLOW_SHARE = 0.05  # of the files that are fetched by runs that are killed
 JITTER_S = 0.1  # a kill comes up to this long after its moment
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 
 
 @contextmanager
-def _served(count: int, posts: int, *, share: float, bad: float) -> Iterator[tuple[Served, Path]]:
+def _served(count: int, posts: int, *, share: float, slow: float = 0.0) -> Iterator[tuple[Served, Path]]:
     """Plant boards, serve them, and give a folder for what comes of it."""
     with tempfile.TemporaryDirectory(prefix="kaoset-bench-") as name:
         folder = Path(name)
-        planted = hosts.plant(folder / "boards", hosts=count, posts=posts, side=SIDE, bad=bad)
+        planted = hosts.plant(folder / "boards", hosts=count, posts=posts, side=SIDE, bad=share, slow=slow)
         with hosts.serve(planted, share=share) as served:
             yield served, folder
 
@@ -67,7 +68,7 @@ def pace(runs: int, *, posts: int, gap_s: float, window_s: float) -> Pace:
     Raises:
         WorldError: A run failed.
     """
-    with _served(1, posts, share=0.0, bad=0.0) as (served, folder), ExitStack() as stack:
+    with _served(1, posts, share=0.0) as (served, folder), ExitStack() as stack:
         numbers = [post.number for post in served.hosts[0].sandbox.posts]
         parts = [numbers[len(numbers) * run // runs : len(numbers) * (run + 1) // runs] for run in range(runs)]
         recipes = [
@@ -106,6 +107,7 @@ class Load:
     faults: int
     wrong: int  # posts planted to be dropped
     strayed: list[str]  # posts that did not end as they must
+    miscounted: list[str]  # counts in the run's own reports that are not those planted
     again: list[Again]  # files asked for after their last word
     damaged: list[str]  # files in the store that are not the originals, or are missing, or should not be there
     left: list[str]  # what lies among the files under way
@@ -118,7 +120,7 @@ def load(count: int, posts: int, *, share: float, gap_s: float = 0.0) -> Load:
     Raises:
         WorldError: The run failed.
     """
-    with _served(count, posts, share=share, bad=share) as (served, folder):
+    with _served(count, posts, share=share) as (served, folder):
         data = folder / "data"
         scraped = scraping.scrape(scraping.recipe(served.sections(min_gap_s=gap_s)), data)
         logs = served.log()
@@ -129,6 +131,7 @@ def load(count: int, posts: int, *, share: float, gap_s: float = 0.0) -> Load:
             faults=sum(asked.fault is not None for log in logs for asked in log),
             wrong=sum(reason is not None for reason in served.ends().values()),
             strayed=proofs.strayed(served, data),
+            miscounted=proofs.miscounted(served, scraped.stages),
             again=_again(served),
             damaged=proofs.damaged(served, data),
             left=proofs.left_over(data),
@@ -155,6 +158,7 @@ class Killed:
     kills: int
     threads: int
     again: list[Again]
+    gone_on_with: int  # answers that went on in the middle of a file
     beyond: int  # bytes that were sent twice
     bytes: int  # of all files
     listed: int  # posts in the catalog
@@ -180,11 +184,12 @@ def kill(count: int, posts: int, *, kills: int, share: float, threads: int = 8) 
     Raises:
         WorldError: A run failed, or came to its end before all the kills.
     """
-    with _served(count, posts, share=share, bad=share) as (served, folder):
+    with _served(count, posts, share=share, slow=SLOW_SHARE) as (served, folder):
         recipe = scraping.recipe(served.sections(), threads=threads)
         times = _kill(recipe, folder / "killed", served, kills, count * posts)
         scraping.scrape(recipe, folder / "killed")
         again = _again(served, times)
+        gone_on_with = sum(map(proofs.gone_on_with, served.log()))
         beyond = sum(map(proofs.sent_beyond, served.hosts, served.log()))
         scraping.scrape(recipe, folder / "undisturbed")
         known, other = (proofs.remembered(folder / name) for name in ("killed", "undisturbed"))
@@ -193,6 +198,7 @@ def kill(count: int, posts: int, *, kills: int, share: float, threads: int = 8) 
             kills=len(times),
             threads=threads,
             again=again,
+            gone_on_with=gone_on_with,
             beyond=beyond,
             bytes=sum(post.size for host in served.hosts for post in host.sandbox.posts),
             listed=len(known["posts"]),

@@ -37,6 +37,7 @@ BAD: Mapping[Kind | Fault, int] = {
     Fault.ERROR: 3,  # each costs all the tries there are
 }
 NEVER = {Fault.DENIED: Reason.FORBIDDEN, Fault.ERROR: Reason.UNREACHABLE}
+SLOW_SCALE = 4  # a slow file has longer sides, so that something of it lies on the disk when a kill comes
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,20 @@ class Host:
     """One board, and what must become of its posts."""
 
     sandbox: Sandbox
-    never: Mapping[str, Fault]  # files that never come, and how they fail
+    always: Mapping[str, Fault]  # files that never come, or slowly, and how
 
     def reason(self, post: PlantedPost) -> Reason | None:
         """Say why a post must be dropped; None: it must be kept."""
-        fault = self.never.get(post.file)
-        return NEVER[fault] if fault else post.reason
+        return NEVER.get(self.always.get(post.file, Fault.SLOW), post.reason)
 
     def data(self, post: PlantedPost) -> bytes:
         """The original."""
         return self.sandbox.bytes_of(post.number)
 
 
-def plant(folder: Path, *, hosts: int, posts: int, side: int, bad: float = WRONG_SHARE, seed: int = 0) -> list[Host]:
+def plant(
+    folder: Path, *, hosts: int, posts: int, side: int, bad: float = WRONG_SHARE, slow: float = 0.0, seed: int = 0
+) -> list[Host]:
     """Write boards whose files are all different.
 
     Args:
@@ -65,26 +67,30 @@ def plant(folder: Path, *, hosts: int, posts: int, side: int, bad: float = WRONG
         posts: Of each host.
         side: Of the pictures, pixels.
         bad: Share of posts that are planted to be dropped, by `BAD`.
+        slow: Share of posts whose file is larger and comes slowly.
         seed: The same seed gives the same bytes.
     """
+    shares = {"bad": round(posts * bad), "slow": round(posts * slow)}
     return [
-        _plant(folder / str(host), posts, side, bad, random.Random(f"{seed} {host}"), host) for host in range(hosts)
+        _plant(folder / str(host), posts, side, random.Random(f"{seed} {host}"), host, **shares)
+        for host in range(hosts)
     ]
 
 
-def _plant(folder: Path, posts: int, side: int, bad: float, chance: random.Random, host: int) -> Host:
+def _plant(folder: Path, posts: int, side: int, chance: random.Random, host: int, *, bad: int, slow: int) -> Host:
     (folder / "files").mkdir(parents=True)
-    wrong = chance.choices(list(BAD), list(BAD.values()), k=round(posts * bad))
-    kinds: list[Kind | Fault] = [*wrong, *[Kind.PORTRAIT] * (posts - len(wrong))]
+    kinds: list[Kind | Fault] = [*chance.choices(list(BAD), list(BAD.values()), k=bad), *[Fault.SLOW] * slow]
+    kinds += [Kind.PORTRAIT] * (posts - len(kinds))
     chance.shuffle(kinds)
-    planted, never, number = [], {}, host * PER_HOST + 1
+    planted, always, number = [], {}, host * PER_HOST + 1
     for kind in kinds:
         number += chance.randint(1, GAP)
-        post = _write(folder / "files", number, kind if isinstance(kind, Kind) else Kind.PORTRAIT, side, chance)
+        shown = kind if isinstance(kind, Kind) else Kind.PORTRAIT
+        post = _write(folder / "files", number, shown, side * SLOW_SCALE if kind is Fault.SLOW else side, chance)
         planted.append(post)
         if isinstance(kind, Fault):
-            never[post.file] = kind
-    return Host(Sandbox(folder, tuple(planted)), never)
+            always[post.file] = kind
+    return Host(Sandbox(folder, tuple(planted)), always)
 
 
 def _write(folder: Path, number: int, kind: Kind, side: int, chance: random.Random) -> PlantedPost:
@@ -167,7 +173,15 @@ _MAKERS: Mapping[Kind, Callable[[int, int], bytes]] = {
 
 def section(name: str, url: str, **fields: Any) -> dict[str, Any]:
     """Give a source of a recipe that lists all of a board, without any pause unless *fields* say so."""
-    return {"kind": "danbooru", "board": url, "name": name, "push_down": False, "min_gap_s": 0.0, **fields}
+    return {
+        "kind": "danbooru",
+        "board": url,
+        "name": name,
+        "push_down": False,
+        "min_gap_s": 0.0,
+        "private_hosts": True,
+        **fields,
+    }
 
 
 @dataclass(frozen=True)
@@ -247,9 +261,9 @@ def _answer(word: str, logs: list[list[Asked]]) -> list[list[Asked]] | int:
 
 
 def _climate(host: Host, share: float, seed: str) -> Climate | bool:
-    if not share and not host.never:
+    if not share and not host.always:
         return False
-    return Climate(seed=int(seed), share=share, kinds=(*PLAIN_FAULTS, *LIES, *LIES), always=host.never)
+    return Climate(seed=int(seed), share=share, kinds=(*PLAIN_FAULTS, *LIES, *LIES), always=host.always)
 
 
 def _next(wire: Connection) -> str | None:

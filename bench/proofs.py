@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def asked_again(host: Host, log: Sequence[Asked], kills: Sequence[float] = ()) -
     return found
 
 
+def gone_on_with(log: Sequence[Asked]) -> int:
+    """Count the answers that went on in the middle of a file."""
+    return sum(asked.status == 206 for asked in log)
+
+
 def sent_beyond(host: Host, log: Sequence[Asked]) -> int:
     """Add up the bytes of good answers that were sent beyond each file's size: what ranges would have saved."""
     return sum(
@@ -132,7 +138,7 @@ def _is_last_word(post: PlantedPost, asked: Asked) -> bool:
 
 
 def _honest(asked: Asked) -> bool:
-    return asked.fault in {None, Fault.STALL}
+    return asked.fault in {None, Fault.STALL, Fault.SLOW}
 
 
 def _before_a_kill(at: float, kills: Sequence[float]) -> bool:
@@ -172,6 +178,19 @@ def strayed(served: Served, data: Path) -> list[str]:
         f"{post}: {found.get(post, 'never listed') or 'kept'}, not {wanted.get(post, 'there') or 'kept'}"
         for post in sorted(found.keys() | wanted.keys())
         if found.get(post, "never listed") != wanted.get(post, "there")
+    ]
+
+
+def miscounted(served: Served, stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """List in words where the reports of a run that did all of it differ from what must become of the posts."""
+    wanted = Counter(served.ends().values())
+    told: Counter[Reason | None] = Counter({None: stages[-1]["kept"]})
+    for stage in stages:
+        told.update({Reason(word): count for word, count in stage["dropped"].items()})
+    return [
+        f"{reason or 'kept'}: {told[reason]}, not {wanted[reason]}"
+        for reason in told.keys() | wanted.keys()
+        if told[reason] != wanted[reason]
     ]
 
 

@@ -198,7 +198,9 @@ def downloader(paces: Sequence[Pace], load: Load, killed: Killed) -> Table:
         f"Many hosts: {load.faults:,} of {load.requests:,} answers were wrong (429, 500, 503, stalls, resets, cut and "
         f"short bodies, web pages, empty lists) and {load.wrong:,} posts planted to be dropped; in {seconds:.0f} s. "
         f"Kills: a file whose last byte was on its way when a kill came cannot be known to have arrived; "
-        f"{killed.excused} such were asked for again, of {killed.threads} under way at each kill."
+        f"{killed.excused} such were asked for again, of {killed.threads} under way at each kill. "
+        f"{killed.gone_on_with} times a file was gone on with in its middle; {killed.beyond / killed.bytes:.1%} of all "
+        "bytes were sent twice."
     )
     return Table(
         "What is promised of the downloader", ["under", "promise", "asked", "measured", "holds"], rows, note, words=5
@@ -218,6 +220,7 @@ def _of_pace(pace: Pace) -> Iterator[Promise]:
 def _of_load(load: Load) -> Iterator[Promise]:
     right = load.posts - len(load.strayed)
     yield _share("posts kept, or dropped for the right reason", "all", right, load.posts)
+    yield _none("counts in the run's reports that are wrong", len(load.miscounted))
     yield _none("files asked for again after their last word", len(load.again))
     yield _none("files that are not the original, byte for byte", len(load.damaged))
     peak = load.scraped.peak_bytes

@@ -73,7 +73,7 @@ class DropNearDuplicates:
         """Judge all crops at once; the result does not depend on their order."""
         crops = sorted(items, key=_best_first)
         pairs = self._same_drawings(crops, store)
-        families = _families(crops, pairs)
+        families = _families(crops, pairs, [self._picture(crop) for crop in crops])
         better: dict[int, list[int]] = {}
         for first, second in pairs:
             better.setdefault(second, []).append(first)
@@ -89,6 +89,11 @@ class DropNearDuplicates:
             else:
                 kept.add(index)
                 yield Kept(crop, (replace(crop, family=families[index]),))
+
+    def _picture(self, crop: FaceCrop) -> str:
+        """Name the picture; its parts and versions differ in what stands behind the last #."""
+        post_id = self.images[crop.detection.image_sha256].post_id
+        return post_id.rpartition("#")[0] or post_id
 
     def _same_drawings(self, crops: Sequence[FaceCrop], store: Store) -> list[tuple[int, int]]:
         """Find the pairs of crops that show the same drawing, the better one first."""
@@ -204,8 +209,8 @@ def _best_first(crop: FaceCrop) -> tuple[int, float, float, str, str]:
     return (-crop.side, crop.padded, -crop.detection.score, crop.sha256, crop.id)
 
 
-def _families(crops: Sequence[FaceCrop], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """Join crops of one picture and near-copies; a family is named by the smallest SHA-256 of its images."""
+def _families(crops: Sequence[FaceCrop], pairs: Sequence[tuple[int, int]], pictures: Sequence[str]) -> list[str]:
+    """Join crops of one picture, its halves too, and near-copies; the smallest SHA-256 of its images names a family."""
     root = list(range(len(crops)))
 
     def find(one: int) -> int:
@@ -216,7 +221,8 @@ def _families(crops: Sequence[FaceCrop], pairs: Sequence[tuple[int, int]]) -> li
 
     first_of: dict[str, int] = {}
     for index, crop in enumerate(crops):
-        root[find(index)] = find(first_of.setdefault(crop.detection.image_sha256, index))
+        for same in (crop.detection.image_sha256, pictures[index]):
+            root[find(index)] = find(first_of.setdefault(same, index))
     for one, other in pairs:
         root[find(one)] = find(other)
     names: dict[int, str] = {}
@@ -228,5 +234,6 @@ def _families(crops: Sequence[FaceCrop], pairs: Sequence[tuple[int, int]]) -> li
 
 def natural(post_id: str) -> tuple[str, int, str]:
     """Sort "board:9" before "board:10"."""
-    source, _, number = post_id.partition(":")
-    return (source, int(number), "") if number.isdigit() else (source, 0, number)
+    source, _, name = post_id.partition(":")
+    number, sign, version = name.partition("#")
+    return (source, int(number), sign + version) if number.isdigit() else (source, 0, name)

@@ -53,6 +53,19 @@ def _reasons(outcomes: dict[str, Kept[FaceCrop, FaceCrop] | Dropped[FaceCrop]]) 
     return {key: one.reason if isinstance(one, Dropped) else "kept" for key, one in outcomes.items()}
 
 
+def test_parts_of_one_picture_are_of_one_family(store: Store) -> None:
+    """Posts that differ only behind the last # show the same picture, however different its crops are."""
+    half = make.face_crop(1, sha256=store.put(encode_png(_face(0))))
+    whole = make.face_crop(2, sha256=store.put(encode_png(_face(1))), phash=FAR)
+    images = {
+        crop.detection.image_sha256: make.image(crop.id, phash=f"{n << 20:016x}", post_id=f"films:a #1@0#abcd{part}")
+        for n, (crop, part) in enumerate([(half, "l"), (whole, "")])
+    }
+    kept = list(DropNearDuplicates(images=images)([half, whole], store))
+
+    assert len({one.outputs[0].family for one in kept if isinstance(one, Kept)}) == len(kept) - 1 == 1
+
+
 def test_keeps_the_larger_of_two_alike(store: Store) -> None:
     """A small crop gives way to a larger one even when it comes first."""
     small = make.face_crop(1, side=128, sha256=store.put(encode_png(_face(0, shift=4))))

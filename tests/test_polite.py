@@ -44,6 +44,7 @@ def test_something_went_wrong(load: Load) -> None:
 def test_every_post_ends_as_it_must(load: Load) -> None:
     """Kept, or dropped for the very reason for which it was planted; none is missing, none is invented."""
     assert load.strayed == []
+    assert load.miscounted == []
 
 
 def test_a_finished_file_is_not_asked_for_again(load: Load) -> None:
@@ -66,6 +67,12 @@ def test_a_kill_costs_no_file_that_was_there(killed: Killed) -> None:
     """No file that had come whole is fetched again, but for those whose last byte may have died with the run."""
     assert killed.sent_again == 0
     assert killed.excused <= killed.kills * killed.threads
+
+
+def test_a_half_file_is_gone_on_with(killed: Killed) -> None:
+    """What lies on the disk when a kill comes is not sent again."""
+    assert killed.gone_on_with > 0
+    assert killed.beyond < 0.1 * killed.bytes
 
 
 def test_a_kill_lists_no_post_twice(killed: Killed) -> None:

@@ -51,6 +51,7 @@ from pipeline.sandbox.szurubooru import Szurubooru
 FAULT_SHARE = 0.15  # of all requests, with faults on
 FAULTS_IN_A_ROW = 2  # for one address, at most; so the third try always gets its answer
 STALL_S = 2.0
+PIECES, PAUSE_S = 8, 0.05  # of a slow answer
 LAST_MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)  # of every file
 MEDIA_TYPES = {
     "jpg": "image/jpeg",
@@ -71,6 +72,7 @@ class Fault(StrEnum):
     BUSY_DATE = "busy_date"  # 429 with Retry-After: an HTTP date
     ERROR = "error"  # 500
     UNAVAILABLE = "unavailable"  # 503, as nginx limits
+    SLOW = "slow"  # the answer, in small pieces with pauses; never by chance
     DENIED = "denied"  # 403; never by chance: no further try brings another answer
     STALL = "stall"  # nothing for a while, then the answer
     RESET = "reset"  # the connection is reset before any answer
@@ -184,8 +186,12 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
 
+def _names(scope: Scope) -> _Connection:
+    return tuple(scope["server"]), tuple(scope["client"])
+
+
 def _transport(scope: Scope) -> asyncio.Transport:
-    return _TRANSPORTS[tuple(scope["server"]), tuple(scope["client"])]
+    return _TRANSPORTS[_names(scope)]
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -199,6 +205,21 @@ async def _reset(scope: Scope, receive: Receive) -> None:
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     await _until_gone(receive)
+
+
+@dataclass(frozen=True)
+class _Dripper:
+    """Lets a body through piece by piece."""
+
+    send: Send
+
+    async def __call__(self, message: Message) -> None:
+        body = message.get("body", b"")
+        step = len(body) // PIECES + 1
+        for start in range(0, len(body) - step, step):
+            await self.send({**message, "body": body[start : start + step], "more_body": True})
+            await asyncio.sleep(PAUSE_S)
+        await self.send({**message, "body": body[(len(body) - 1) // step * step :]} if body else message)
 
 
 @dataclass
@@ -272,7 +293,7 @@ class _Door:
             await send(message)
             if message["type"] == "http.response.start":
                 asked.status = message["status"]
-            else:
+            elif _names(scope) in _TRANSPORTS:  # what goes to nobody is not sent
                 asked.sent += len(message.get("body", b""))
 
         if asked.user_agent.startswith("python-requests") or "Mozilla" in asked.user_agent:
@@ -291,12 +312,10 @@ class _Door:
                 message = "The database timed out running your query."
                 refusal = Refusal(500, "ActiveRecord::QueryCanceled", message)
                 await JSONResponse(refusal.body(), 500)(scope, receive, send)
-            case Fault.UNAVAILABLE:
-                await HTMLResponse("<title>503 Service Temporarily Unavailable</title>", 503)(scope, receive, send)
-            case Fault.DENIED:
-                await HTMLResponse("<title>403 Forbidden</title>", 403)(scope, receive, send)
-            case Fault.PAGE:
-                await HTMLResponse("<title>We will be back soon</title>")(scope, receive, send)
+            case Fault.UNAVAILABLE | Fault.DENIED | Fault.PAGE:
+                await _PAGES[fault](scope, receive, send)
+            case Fault.SLOW:
+                await self.app(scope, receive, _Dripper(send))
             case Fault.SHORT:
                 await self.app(scope, receive, _Shortener(send))
             case Fault.RESET:
@@ -333,6 +352,11 @@ def _busy(fault: Fault, status: int) -> Response:
     return JSONResponse(refusal.body(), status, headers)
 
 
+_PAGES = {
+    Fault.UNAVAILABLE: HTMLResponse("<title>503 Service Temporarily Unavailable</title>", 503),
+    Fault.DENIED: HTMLResponse("<title>403 Forbidden</title>", 403),
+    Fault.PAGE: HTMLResponse("<title>We will be back soon</title>"),
+}
 _CHALLENGE = HTMLResponse(
     "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Enable JavaScript</body></html>",
     403,

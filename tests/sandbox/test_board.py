@@ -522,6 +522,29 @@ def test_nobody_is_lied_to_twice(sandbox: Sandbox, client: requests.Session) -> 
         assert len([one for one in board.log if one.fault in LIES]) == 1
 
 
+def test_a_slow_answer_is_whole(sandbox: Sandbox, client: requests.Session) -> None:
+    """It takes its time, byte for byte, with Range too."""
+    post = first(sandbox, Kind.PORTRAIT)
+    with serve(sandbox, faults=Climate(share=0.0, always={post.file: Fault.SLOW})) as board:
+        begin = time.monotonic()
+        assert client.get(file_url(board, post)).content == sandbox.bytes_of(post.number)
+        assert time.monotonic() - begin >= 0.3
+        for start in (7, post.size - 1):
+            answer = client.get(file_url(board, post), headers={"Range": f"bytes={start}-"})
+            assert answer.content == sandbox.bytes_of(post.number)[start:]
+
+
+def test_what_nobody_took_is_not_counted_as_sent(sandbox: Sandbox, client: requests.Session) -> None:
+    """Who goes away in the middle of a slow answer got a part of it."""
+    post = first(sandbox, Kind.PORTRAIT)
+    with serve(sandbox, faults=Climate(share=0.0, always={post.file: Fault.SLOW})) as board:
+        with client.get(file_url(board, post), stream=True) as answer:
+            next(answer.iter_content(1))
+        time.sleep(0.6)
+
+        assert 0 < board.log[0].sent < post.size
+
+
 def test_what_never_goes_right_never_does(sandbox: Sandbox, client: requests.Session) -> None:
     """A file that is named is denied each time; the others come."""
     bad, good = sandbox.kinds[Kind.PORTRAIT][:2]

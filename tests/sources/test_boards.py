@@ -45,7 +45,12 @@ def test_every_dialect_has_a_section() -> None:
 
 def build(sandbox_url: str, folder: Path, *overrides: str) -> Build:
     recipe = load("sandbox", ["scrape.contact=test", *overrides])
-    return Build(recipe, Settings(data=folder, sandbox_url=sandbox_url, workers=1), lambda *_: None, lambda _: None)
+    return Build(
+        recipe,
+        Settings(data=folder, sandbox_url=sandbox_url, workers=1, fetch_ahead=False),
+        lambda *_: None,
+        lambda _: None,
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(DIALECTS))

@@ -497,6 +497,30 @@ def test_faces_of_a_shared_opening_are_kept_once(folder: Path, tmp_path: Path) -
     assert len(kept) == len(crops) - len(opening) // 2
 
 
+def test_the_halves_of_a_frame_are_of_its_family(folder: Path, tmp_path: Path) -> None:
+    """Else a face would be trained on in the whole frame and tested on in its half."""
+    from pipeline.recipe import load
+    from pipeline.run import Build, Settings
+
+    for n in (1, 2):
+        Film(seed=n, series=3, scenes=2, scene_s=0.4, size=(640, 360)).make(folder / f"{n}.mp4")
+    fields = {"kind": "video", "path": folder, "name": "films", "halves": "true"}
+    overrides = [*(f"sources.0.{name}={value}" for name, value in fields.items()), 'detect.detectors=["animeface"]']
+    settings = Settings(data=tmp_path / "data", workers=1)
+    with Build(load(None, [*overrides, "crop.size=64"]), settings, lambda *_: None, lambda _: None) as build:
+        for name in ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup"):
+            build.step(name)
+        kept = list(build._items)
+        post_of = {image.sha256: image.post_id for image in build._images.values()}
+
+    families: dict[str, set[str]] = {}
+    for crop in kept:
+        frame = post_of[crop.detection.image_sha256].rpartition("#")[0]
+        families.setdefault(frame, set()).add(crop.family)
+    assert {post_of[crop.detection.image_sha256][-1] for crop in kept} & {"l", "r"}
+    assert all(len(names) == 1 for names in families.values())
+
+
 def test_the_opening_of_several_episodes_is_one_family(folder: Path, tmp_path: Path) -> None:
     """From films to dedup with a real detector: each face of a shot once, all of them of one family, and no other."""
     from pipeline.recipe import load
