@@ -34,7 +34,7 @@ from PIL import Image as Pictures
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -367,6 +367,21 @@ _CHALLENGE = HTMLResponse(
 # --- the board --------------------------------------------------------------------------------------------------------
 
 
+# As Danbooru has it: crawlers find its posts and pictures, and its API is for programs that were invited.
+ROBOTS_TXT = """User-agent: *
+Disallow: /
+Allow: /posts
+Allow: /original
+Allow: /sample
+Allow: /getchu
+Disallow: /*.json
+"""
+
+
+async def _robots(_: Request) -> Response:
+    return PlainTextResponse(ROBOTS_TXT)
+
+
 @dataclass(frozen=True)
 class _Site:
     """Answers requests from the cache folder; no file is kept in memory."""
@@ -589,6 +604,7 @@ def _application(sandbox: Sandbox, log: list[Asked], weather: _Weather | None) -
         *others,
         *getchu.Shop(shop, site.send, lambda found: site.lost(found, deep=True)).routes,
         *erogamescape.routes(shop),
+        Route("/robots.txt", _robots),
         Route("/posts.json", site.posts),
         Route("/posts/{number:int}.json", site.post),
         Route("/posts/{number:int}", site.page),

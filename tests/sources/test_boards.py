@@ -89,6 +89,21 @@ def test_a_board_that_cannot_be_read_holds_up_no_other(planted: Sandbox, tmp_pat
             run(dead, url=served.url)
 
 
+def test_robots_txt_closes_an_api_to_who_wants_it_so(planted: Sandbox, tmp_path: Path) -> None:
+    """Danbooru's closes its API to crawlers, and its help page invites programs to it: the recipe decides."""
+    with board.serve(planted) as served:
+        with (
+            build(served.url, tmp_path, "sources.0.min_gap_s=0.0", "sources.0.robots=strict") as run,
+            pytest.raises(BoardError, match=r"robots\.txt closes it; ask its owner, or see `robots` of this source"),
+        ):
+            run.step("list")
+        assert [one.path for one in served.log] == ["/robots.txt"]
+
+        with build(served.url, tmp_path, "sources.0.min_gap_s=0.0") as run:
+            assert run.step("list").seen > 0
+        assert [one.path for one in served.log].count("/robots.txt") == 1
+
+
 def test_a_recipe_may_give_an_address(planted: Sandbox, tmp_path: Path) -> None:
     """Any host of a dialect; its name is the host's."""
     with board.serve(planted) as served:
