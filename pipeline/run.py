@@ -216,7 +216,7 @@ class Build:
             self._hosts = Hosts(self.folder.pace)
             stack.callback(self._hosts.close)
             self._clients = stack.enter_context(ExitStack())
-            self._client_of: dict[str, Client] = {}
+            self._client_of: dict[tuple[str, bool], Client] = {}  # by source, and whether by a documented way
             self._workers = Workers(
                 self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
             )
@@ -312,7 +312,7 @@ class Build:
             BoardError: None could be read.
         """
         sources = self._sources()
-        near = [name for name, source in sources.items() if name not in self._client_of]
+        near = sources.keys() - {name for name, _ in self._client_of}
         pool = ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="list")
         try:
             reading = {pool.submit(self._read, sources[name]): name for name in sources if name not in near}
@@ -511,11 +511,16 @@ class Build:
         )
         return report
 
-    def _client(self, section: WebSection, *, private: bool = False) -> Client:
-        """Give what asks in the name of one source; all of them keep the pace of each host together."""
-        name = source_name(section)
+    def _client(self, section: WebSection, *, private: bool = False, documented: bool = False) -> Client:
+        """Give what asks in the name of one source; all of them keep the pace of each host together.
+
+        Args:
+            section: Whose manners it has.
+            private: It may ask our own machine, whatever the section says.
+            documented: It asks for what its host's help invites programs to.
+        """
+        name = source_name(section), documented
         if name not in self._client_of:
-            documented = isinstance(section, BoardSection)
             client = self._client_of[name] = Client(
                 hosts=self._hosts,
                 contact=self.recipe.scrape.contact,
@@ -578,10 +583,10 @@ class Build:
     def _erogamescape(self, section: GetchuSection) -> erogamescape.Erogamescape:
         """Ask in a pace of its own; the sandbox stands in for it too."""
         if section.board == SANDBOX:
-            client = self._client(section, private=True)
+            client = self._client(section, private=True, documented=True)
             return erogamescape.Erogamescape(address=f"{self._sandbox.url}/erogamescape", client=client)
-        slower = {"name": f"{section.name} feed", "min_gap_s": max(section.min_gap_s, erogamescape.MIN_GAP_S)}
-        return erogamescape.Erogamescape(client=self._client(section.model_copy(update=slower)))
+        slower = section.model_copy(update={"min_gap_s": max(section.min_gap_s, erogamescape.MIN_GAP_S)})
+        return erogamescape.Erogamescape(client=self._client(slower, documented=True))
 
     def _board(self, section: BoardSection) -> Source:
         wanted = self.recipe.filter
@@ -601,7 +606,7 @@ class Build:
             login=login,
             api_key=api_key,
             limit=self.settings.limit,
-            client=self._client(section, private=section.board == SANDBOX),
+            client=self._client(section, private=section.board == SANDBOX, documented=True),
             **{field: getattr(section, field) for field in own},
         )
 
