@@ -312,10 +312,11 @@ class Build:
             BoardError: None could be read.
         """
         sources = self._sources()
-        near = sources.keys() - {name for name, _ in self._client_of}
+        far = {name for name, _ in self._client_of}
+        near = [name for name in sources if name not in far]
         pool = ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="list")
         try:
-            reading = {pool.submit(self._read, sources[name]): name for name in sources if name not in near}
+            reading = {pool.submit(self._read, sources[name]): name for name in sources if name in far}
             for name in near:
                 self._read(sources[name])
             failed = _failures(reading)
