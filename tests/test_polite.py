@@ -14,8 +14,8 @@ PEAK_BYTES = 300e6
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
 def pace(request: pytest.FixtureRequest) -> Pace:
-    """A hundred files of one host that may be asked twenty times a second."""
-    return boards.pace(request.param, posts=100, gap_s=0.05, window_s=2.0)
+    """Two hundred files of one host that may be asked twenty times a second."""
+    return boards.pace(request.param, posts=200, gap_s=0.05, window_s=8.0)
 
 
 @pytest.fixture(scope="module")
