@@ -363,7 +363,8 @@ def _run_dataset(
     trained = None
     with display() as shown:
         if prefect:
-            order = {"recipe": recipe, "overrides": overrides, "data": str(settings.data), "limit": settings.limit}
+            origin = {"recipe": jobs.from_anywhere(recipe), "data": str(settings.data.resolve())}
+            order = {**origin, "overrides": overrides, "limit": settings.limit}
             answer = _with_prefect(settings.data, shown, name, settings, {**order, "train": train})
             built, trained = answer["built"], answer["trained"]
         else:

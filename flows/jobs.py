@@ -75,6 +75,11 @@ def settings_from_environment(data: Path, limit: int | None = None) -> Settings:
     )
 
 
+def from_anywhere(recipe: str | None) -> str | None:
+    """Name a recipe so that a process in another folder finds the same one."""
+    return str(Path(recipe).resolve()) if recipe and Path(recipe).is_file() else recipe
+
+
 def _keys() -> dict[str, tuple[str, str]]:
     """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>."""
     prefix = "KAOSET_LOGIN_"

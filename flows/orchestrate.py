@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events import emit_event
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Crashed
@@ -36,6 +38,7 @@ RELEASE_PUBLISHED = "release.published"
 DISPLAY: ContextVar[Display] = ContextVar("DISPLAY")
 SETTINGS: ContextVar[Settings | None] = ContextVar("SETTINGS")  # what the command line says and no deployment does
 DRAIN_S = 10.0
+START = timedelta(minutes=1)  # how long a process that Prefect starts may take until its build has its lock
 
 
 def as_task(name: str, step: Callable[[], StageReport]) -> StageReport:
@@ -88,7 +91,7 @@ def run_here(name: str, display: Display, settings: Settings | None, parameters:
     try:
         sweep(Path(parameters["data"]))
         # The heartbeat thread costs a second at the end of every flow; nobody watches for zombies here: sweep() does.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        with _at_work(parameters), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             state = runnable(**parameters, return_state=True)
         drain()
         return state.result(raise_on_failure=True)
@@ -115,6 +118,8 @@ def drain() -> None:
 def sweep(data: Path) -> int:
     """Mark as crashed the builds of a data folder that a killed process left "running", unless one really runs.
 
+    Other builds, of other recipes, may go on in the folder meanwhile, in Prefect's book since a moment ago.
+
     Returns:
         How many there were.
     """
@@ -124,22 +129,53 @@ def sweep(data: Path) -> int:
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_filter=names, flow_run_filter=FlowRunFilter(state=state)):
             here = Path(str(run.parameters.get("data"))).resolve() == data.resolve()
-            if here and not _at_work(data, run.parameters):
+            if here and not _just_begun(run) and not _is_at_work(data, run.parameters):
                 client.set_flow_run_state(run.id, Crashed(message="its process was killed"), force=True)
                 stale += 1
     return stale
 
 
-def _at_work(data: Path, parameters: Mapping[str, Any]) -> bool:
+def _just_begun(run: FlowRun) -> bool:
+    """Say whether Prefect itself began a run so lately that its process may not have come to its lock."""
+    if run.deployment_id is None or run.state is None:
+        return False
+    return datetime.now(UTC) - run.state.timestamp < START
+
+
+@contextmanager
+def _at_work(parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Hold what `sweep` looks for from before a build is in Prefect's book, where it is written before it locks."""
+    lock = None
+    if "recipe" in parameters:
+        with suppress(StoreError):  # the build tells it better; or another one holds it, for both
+            lock = DataFolder(Path(parameters["data"])).lock(_announced(_recipe_of(parameters)))
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _is_at_work(data: Path, parameters: Mapping[str, Any]) -> bool:
     """Say whether a process really builds what the parameters of a run say."""
     try:
-        recipe = load(parameters.get("recipe"), parameters.get("overrides") or [])
-        DataFolder(data).lock(recipe.name).close()
-    except RecipeError:  # its file has gone, so nobody can have begun with it
-        return False
+        recipe = _recipe_of(parameters)
+    except RecipeError:  # its file was changed or removed since: nobody can tell
+        return True
+    try:
+        for name in (_announced(recipe), recipe):  # the build's own lock is not touched where the other one tells
+            DataFolder(data).lock(name).close()
     except StoreError:
         return True
     return False
+
+
+def _recipe_of(parameters: Mapping[str, Any]) -> str:
+    return load(parameters.get("recipe"), parameters.get("overrides") or []).name
+
+
+def _announced(recipe: str) -> str:
+    return f"{recipe}@prefect"  # no recipe has such a name
 
 
 def _dataset(
@@ -157,7 +193,7 @@ def _dataset(
     if built.release is not None:
         _announce(built.release, data)
         if train:
-            trained = _train(built.release, data)
+            trained = _train(built.release, str(settings.data))
     if DISPLAY.get(None) is None:
         return {"release": built.release and str(built.release.path)}
     return {"built": built, "trained": trained}

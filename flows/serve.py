@@ -16,6 +16,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from flows.jobs import from_anywhere
 from flows.orchestrate import RELEASE_PUBLISHED, build_dataset, sweep, train_gan
 from pipeline.errors import UsageError
 
@@ -44,10 +45,9 @@ def deployments(
 ) -> tuple[RunnerDeployment, RunnerDeployment]:
     """Describe the scheduled build and the training that a published release starts."""
     folder = str(data.resolve())
-    origin = str(Path(recipe).resolve()) if recipe and Path(recipe).is_file() else recipe
     build: Any = build_dataset.to_deployment(
         name=name,
-        parameters={"recipe": origin, "data": folder, "overrides": list(overrides), "train": False},
+        parameters={"recipe": from_anywhere(recipe), "data": folder, "overrides": list(overrides), "train": False},
         # A run that is still going makes the next one needless: it would find the same new posts.
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         **schedule,

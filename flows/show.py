@@ -70,9 +70,9 @@ class Lines:
         self._lock = threading.Lock()
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Say where the stage is, if nothing was said for a while."""
+        """Say where the stage is, if nothing was said for a while; where it has just begun there is nothing to say."""
         with self._lock:
-            if time.monotonic() - self._shown < LINE_EVERY_S:
+            if not done or time.monotonic() - self._shown < LINE_EVERY_S:
                 return
             self._shown = time.monotonic()
         self.say(f"{stage}: {done}/{total}" if total else f"{stage}: {done}")
@@ -135,7 +135,8 @@ def hosts(found: Sequence[Host]) -> Table:
     table.add_column("parked", overflow="fold")
     for one in found[:SHOWN]:
         count = one.count
-        host = f"{count.host} ({one.recipe})" if len(recipes) > 1 else count.host
+        name = count.host or "this machine"
+        host = f"{name} ({one.recipe})" if len(recipes) > 1 else name
         rate = f"{count.rate:.1f}" if count.rate else ""
         eta = str(timedelta(seconds=round(one.eta_s))) if one.eta_s else ""
         numbers = (f"{count.done:,}", f"{count.failed:,}", f"{count.waiting:,}", rate, eta)

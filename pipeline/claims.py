@@ -26,8 +26,10 @@ class Claims:
 
     file: Path
     _descriptor: int = -1
-    _opening: threading.Lock = field(default_factory=threading.Lock)
-    _here: dict[int, threading.Lock] = field(default_factory=dict)  # the kernel tells no thread from another
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _here: set[int] = field(
+        default_factory=set
+    )  # what a thread of this process holds: the kernel tells none from another
 
     @contextmanager
     def held(self, name: str, stop: threading.Event) -> Iterator[bool]:
@@ -37,43 +39,45 @@ class Claims:
             StoreError: The folder cannot be written.
         """
         offset = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
-        with self._opening:
-            own = self._here.setdefault(offset, threading.Lock())
-        while not own.acquire(timeout=POLL_S):
-            if stop.is_set():
-                yield False
-                return
-        try:
+        taken = self._take(offset)
+        while not taken and not stop.wait(POLL_S):
             taken = self._take(offset)
-            while not taken and not stop.wait(POLL_S):
-                taken = self._take(offset)
-            try:
-                yield taken
-            finally:
-                if taken:
-                    fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
-        finally:
-            own.release()
-
-    def _take(self, offset: int) -> bool:
         try:
-            fcntl.lockf(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise StoreError(f"{self.file}: cannot be locked ({error.strerror}); choose another --data") from error
-        return True
-
-    def _opened(self) -> int:
-        with self._opening:
-            if self._descriptor < 0:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
-                self._descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            return self._descriptor
+            yield taken
+        finally:
+            if taken:
+                self._give_back(offset)
 
     def close(self) -> None:
         """Give all claims back."""
-        with self._opening:
+        with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+    def _take(self, offset: int) -> bool:
+        with self._lock:
+            if offset in self._here:
+                return False
+            try:
+                fcntl.lockf(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+            except (BlockingIOError, PermissionError):  # POSIX leaves the choice between EAGAIN and EACCES
+                return False
+            except OSError as error:
+                raise StoreError(f"{self.file}: cannot be locked ({error.strerror}); choose another --data") from error
+            self._here.add(offset)
+            return True
+
+    def _give_back(self, offset: int) -> None:
+        with self._lock:
+            self._here.remove(offset)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, offset)
+
+    def _opened(self) -> int:
+        if self._descriptor < 0:
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise StoreError(f"{self.file}: {error.strerror}; free some space or choose --data") from error
+        return self._descriptor

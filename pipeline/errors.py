@@ -7,6 +7,7 @@
     │   ├── StoreError     the data folder cannot be read or written
     │   ├── CatalogError   the catalog cannot be opened, is locked, or contradicts itself
     │   ├── BoardError     a board cannot be reached or does not speak its dialect
+    │   │   └── IncompleteError   it was read to its end, but for some of its pages
     │   └── DetectorError  a detector is missing or blind
     └── InvariantError     a stage lost or invented an item: a bug, never data
 
@@ -45,6 +46,10 @@ class CatalogError(WorldError):
 
 class BoardError(WorldError):
     """A board cannot be reached, refuses us, or does not speak its dialect."""
+
+
+class IncompleteError(BoardError):
+    """A board was read to its end, but for some pages that did not come."""
 
 
 class DetectorError(WorldError):

@@ -104,6 +104,32 @@ class SzurubooruSection(BoardSection):
     """What KAOSET_API_KEY_<HOST> holds: a `token` of the user KAOSET_LOGIN_<HOST>, or (`basic`) a password."""
 
 
+class GetchuSection(WebSection):
+    """Characters of the products of Getchu, a shop for games."""
+
+    kind: Literal["getchu"]
+    board: str = "getchu"
+    """`getchu`, `sandbox`, or the address of a host that answers as it does (https://…)."""
+    name: str = Field("getchu", pattern=NAME)
+    """The first part of the posts' ids."""
+    ids: tuple[Annotated[int, Field(gt=0, lt=10**9)], ...] = ()
+    """Numbers of products, to take these alone."""
+    feed: Literal["months", "erogamescape"] = "months"
+    """Who names the products: `months`, the shop's own lists; `erogamescape`, which knows all dates beforehand."""
+    age_gate: bool = False
+    """Declare to be of age where the shop asks for it; without that its answer ends the listing with an error."""
+    rating: Rating | None = None
+    """What you declare the pictures to be, since no page says it; without it they are dropped by their rating."""
+    push_down: bool = True
+    """Ask only for months, or products, between `filter.since` and `filter.until`."""
+
+    @model_validator(mode="after")
+    def _is_named_once(self) -> Self:
+        if self.ids and self.feed != "months":
+            raise ValueError(f"ids and feed = {self.feed!r} both name the products; leave one out")
+        return self
+
+
 class FolderSection(_Section):
     """A folder of pictures, with all folders below it."""
 
@@ -161,6 +187,7 @@ Source = Annotated[
     | GelbooruSection
     | MoebooruSection
     | SzurubooruSection
+    | GetchuSection
     | FolderSection
     | VideoSection
     | UrlsSection,

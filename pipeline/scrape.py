@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -99,7 +98,7 @@ class FetchFiles:
         """Say what the file of *post* is; runs in a thread, alone for its file."""
         if post.file_url is None:
             return Refused(Reason.NO_FILE)
-        with known.alone(post.md5 or post.id), self.claims.held(post.md5 or post.id, self.stop) as mine:
+        with self.claims.held(post.md5 or post.id, self.stop) as mine:
             if not mine:
                 raise Stopped
             answer = known.get(post.md5) or self._told(post, store)
@@ -290,13 +289,6 @@ class _Known:
     """What the bytes with an md5 turned out to be in this run; the verdict is theirs, whosever post they came with."""
 
     _answers: dict[str, Answer] = field(default_factory=dict)
-    _locks: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def alone(self, md5: str) -> threading.Lock:
-        """Give the lock under which one thread at a time fetches the file with this *md5*."""
-        with self._lock:
-            return self._locks[md5]
 
     def get(self, md5: str | None) -> Answer | None:
         """Give the verdict; None while there is none."""

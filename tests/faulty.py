@@ -19,6 +19,7 @@ class Request:
     path: str  # with its query
     headers: Mapping[str, str]
     at: float  # time.monotonic()
+    body: bytes = b""
 
 
 @dataclass
@@ -51,8 +52,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         board = self.server.board
         with board.lock:
-            board.requests.append(Request(self.path, dict(self.headers), time.monotonic()))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            board.requests.append(Request(self.path, dict(self.headers), time.monotonic(), body))
         board.next_answer(urlsplit(self.path).path)(self)
+
+    def do_POST(self) -> None:
+        self.do_GET()
 
     def log_message(self, *args: object) -> None:
         pass

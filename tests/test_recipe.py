@@ -130,3 +130,12 @@ def test_addresses_are_not_declared_general_by_default() -> None:
     lists, films = (load(None, [f"sources.0.kind={kind}", "sources.0.path=here"]) for kind in ("urls", "video"))
 
     assert (lists.sources[0].rating, films.sources[0].rating) == (None, "g")  # type: ignore[union-attr]
+
+
+def test_products_are_named_by_one_alone() -> None:
+    """Numbers and a feed contradict each other."""
+    fields = ["sources.0.kind=getchu", "sources.0.ids=[5]"]
+    assert load(None, fields).sources[0].name == "getchu"
+
+    with pytest.raises(RecipeError, match="ids and feed = 'erogamescape' both name the products; leave one out"):
+        load(None, [*fields, "sources.0.feed=erogamescape"])

@@ -256,11 +256,11 @@ def _row(item: Item, figure: Figure) -> str:
     heading = "h2" if item.place % 2 else "h4"
     picture = _picture(item, figure)
     shown = f'<img src="{PLACEHOLDER}" data-original="{picture}">' if item.place % 4 else f'<img src="{picture}">'
-    name = f"{figure.name}（はなこ）　CV：声" if figure.name.strip() else figure.name
     above = "ヒロイン<br>" if item.place % 5 == 2 else ""
+    name = f"{above}{figure.name}（はなこ）　CV：声" if figure.name.strip() else figure.name
     whole = figure.whole
     body = f'<td><a href="{_picture(item, whole)}">全身</a></td>' if whole and whole.post else ""
     return (
         f"<tr><td>{shown if figure.post else ''}</td><td class=chara-text><dl><dt>"
-        f'<{heading} class="chara-name">{above}{name}</{heading}></dt><dd>紹介</dd></dl></td>{body}</tr>'
+        f'<{heading} class="chara-name">{name}</{heading}></dt><dd>紹介</dd></dl></td>{body}</tr>'
     )

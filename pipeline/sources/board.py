@@ -115,6 +115,7 @@ class BoardSource(ABC):
             url,
             target,
             expect_md5=post.md5,
+            expect_sha1=post.sha1,
             expect_size=post.size,
             max_bytes=max_bytes,
             headers=self._file_headers(),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import BoardError, RecipeError, WorldError
+from pipeline.errors import BoardError, IncompleteError, RecipeError, WorldError
 from pipeline.http import Client, Fetched, Gone, Refused, WebPage
 from pipeline.records import Post
 from pipeline.sources import Page
@@ -25,6 +25,7 @@ ADDRESS = "https://www.getchu.com"
 GATE = "/php/attestation.html"
 PRODUCTS_AT_ONCE = 10  # between two cursors: a kill costs at most so many requests
 GIVE_UP_AFTER = 3  # pages in a row that did not come: it is not the pages' fault
+MAX_NAME = 200  # characters of a tag; no title is nearly as long
 FIRST_MONTH = date(1995, 1, 1)  # where nobody says since when
 JAPAN = timezone(timedelta(hours=9))
 
@@ -80,8 +81,8 @@ class GetchuSource:
         A product without its page (404) is read for ever. One whose page fails does not hold up the others.
 
         Raises:
-            BoardError: The shop cannot be reached, or asks for the age and `age_gate` is off; or, after all others
-                were listed, some pages did not come.
+            BoardError: The shop cannot be reached, or asks for the age and `age_gate` is off.
+            IncompleteError: After all others were listed: some pages did not come.
             Stopped: The client was stopped.
         """
         memory = _Memory.of(cursor)
@@ -102,7 +103,7 @@ class GetchuSource:
             raise
         yield Page(tuple(posts), memory.to_json())
         if memory.troubles:
-            raise BoardError(
+            raise IncompleteError(
                 f"{urlsplit(self.address).netloc}: {len(memory.troubles)} pages did not come, all others are listed; "
                 f"the next run asks for them first (the first of them: {memory.troubles[0]})"
             )
@@ -144,25 +145,25 @@ class GetchuSource:
             if month in memory.closed:
                 continue
             try:
-                page = self._list(month, memory)
+                page, products = self._list(month, memory.versions.get(month))
             except _AgeGateError:
                 raise
             except BoardError as error:
                 memory.miss(error)
                 continue
-            products = read_list(page) if page else []
             yield from map(Game, products)
             if page is None or products:
                 memory.leave(month, page, past=month < this)
 
-    def _list(self, month: int, memory: _Memory) -> WebPage | None:
-        """Ask for the releases of a month; None where nothing has changed since they were read."""
+    def _list(self, month: int, known: Mapping[str, str] | None) -> tuple[WebPage | None, list[int]]:
+        """Ask for the releases of a month; no page where nothing has changed since it was read."""
         year, number = divmod(month, 12)
         params: dict[str, str | int] = {"genre": "pc_soft", "year": year, "month": number + 1, "gage": ""}
-        page = self._page("/all/price.html", params, memory.versions.get(month))
-        if page is not None and not read_list(page):  # an empty answer is asked for once more before it is believed
-            page = self._page("/all/price.html", params)
-        return page
+        page = self._page("/all/price.html", params, known)
+        if page is None or (products := read_list(page)):
+            return page, products if page else []
+        page = self._page("/all/price.html", params)  # an empty answer is not believed at once
+        return page, read_list(page) if page else []
 
     def _attempt(self, memory: _Memory, game: Game) -> list[Post]:
         try:
@@ -172,8 +173,7 @@ class GetchuSource:
         except Gone:
             product = None
         except BoardError as error:
-            memory.failed[game.product] = game
-            memory.miss(error)
+            memory.fail(game, error)
             return []
         memory.done(game.product)
         return [self._post(product, game, picture) for picture in product.pictures] if product else []
@@ -212,7 +212,7 @@ class GetchuSource:
             page_url=f"{self.home}/item/{game.product}/",
             ext=extension(picture.address),
             rating=self.rating,
-            tags=tuple(dict.fromkeys(f"{kind}:{'_'.join(name.split())}" for kind, name in said if name)),
+            tags=tuple(dict.fromkeys(f"{kind}:{'_'.join(name[:MAX_NAME].split())}" for kind, name in said if name)),
             released_on=product.released_on or game.released_on,
         )
 
@@ -255,6 +255,7 @@ class _Memory:
         """Give plain JSON; thousands of numbers in tens of kilobytes, since it is written again and again."""
         return {
             "read": _pack(self.read),
+            "unread": [[product, product] for product in self.failed],  # as every listing says it, for `flow status`
             "failed": [
                 [game.product, game.released_on and game.released_on.isoformat(), game.title, game.brand]
                 for game in self.failed.values()
@@ -277,6 +278,18 @@ class _Memory:
             self.versions.pop(month, None)
         elif page is not None:
             self.versions[month] = page.version
+
+    def fail(self, game: Game, error: BoardError) -> None:
+        """Ask for a product first the next time; one that failed before may fail for ever, and says nothing new.
+
+        Raises:
+            BoardError: As `miss`.
+        """
+        if game.product in self.failed:
+            self.troubles.append(error)
+            return
+        self.failed[game.product] = game
+        self.miss(error)
 
     def miss(self, error: BoardError) -> None:
         """Go on without a page.

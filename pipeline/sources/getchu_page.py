@@ -92,6 +92,8 @@ def _own(address: str, page: str, product: int) -> tuple[str, str] | None:
     found = re.fullmatch(rf"c0*{product}chara([a-z0-9]{{1,20}})\.(?:jpe?g|png|gif|webp)", name, re.ASCII)
     if found is None or host.replace(".", "") != (home.hostname or "").replace(".", ""):
         return None
+    if not parts.geturl().isprintable():  # some of that no catalog can hold
+        return None
     if host == home.hostname:
         return found[1], parts.geturl()
     return found[1], parts._replace(scheme=home.scheme, netloc=home.netloc).geturl()
@@ -140,7 +142,7 @@ def _scan(page: WebPage) -> _Scan:
         if isinstance(token, Tag):
             scan.tag(token)
         else:
-            scan.text(token)
+            scan.text(re.sub(r"[\r\n]+", " ", token))  # a line ends where <br> stands
     scan.end_row()
     return scan
 

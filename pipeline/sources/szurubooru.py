@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from pipeline.errors import StoreError
-from pipeline.http import Fetched, Refused
-from pipeline.records import Post, Reason
+from pipeline.records import Post
 from pipeline.sources.board import (
     BY_FALLING_ID,
     OWN_IDS,
@@ -82,21 +78,6 @@ class SzurubooruSource(BoardSource):
             posted_at=iso_moment(text(row, "creationTime")),
             animated=text(row, "type") in {"animation", "video", "flash"},
         )
-
-    def fetch(self, post: Post, target: Path, max_bytes: int) -> Fetched | Refused:
-        """Bring the original file; its SHA-1 is checked beside its md5, which old boards do not state."""
-        fetched = super().fetch(post, target, max_bytes)
-        if isinstance(fetched, Refused) or post.sha1 is None:
-            return fetched
-        try:
-            with target.open("rb") as file:
-                sha1 = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
-            if sha1 == post.sha1:
-                return fetched
-            target.unlink()
-        except OSError as error:
-            raise StoreError(f"{target}: {error.strerror or error}; check the data folder") from error
-        return Refused(Reason.WRONG_MD5, f"has sha1 {sha1}")
 
 
 def _sha1(digits: str) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from command import use
 
+from flows import server
 from pipeline.catalog import Catalog
 from pipeline.records import Reason
 from pipeline.run import STAGES
@@ -138,3 +141,70 @@ def test_a_killed_run_leaves_no_process_and_no_running_state(tmp_path: Path) -> 
     states = [state for (state,) in _rows(data, "SELECT state_type FROM flow_run ORDER BY created")]
     assert states[-1] == "COMPLETED"
     assert set(states[:-1]) <= {"CRASHED"}
+
+
+SWEEP = """
+import json
+from pathlib import Path
+from flows import server
+data, others = Path("data"), Path("others")
+server.prepare(data / ".prefect")
+with server.running():
+    from prefect import get_client
+    from prefect.client.schemas.objects import State, StateType
+    from flows import orchestrate
+    from pipeline.run import DataFolder
+
+    def order(recipe, folder=data):
+        parameters = {"recipe": recipe, "data": str(folder.resolve())}
+        return {"parameters": parameters, "state": State(type=StateType.RUNNING)}
+
+    def begun(*words):
+        return client.create_flow_run(orchestrate.build_dataset, **order(*words)).id
+
+    with get_client(sync_client=True) as client:
+        runs = {name: begun(name) for name in ("sandbox", "danbooru", "default", "gone.toml")}
+        runs["elsewhere"] = begun("sandbox", others)
+        served = client.create_deployment(client.create_flow(orchestrate.build_dataset), "served")
+        runs["served"] = client.create_flow_run_from_deployment(served, **order("sandbox")).id
+        with DataFolder(data).lock("danbooru"), orchestrate._at_work({"recipe": "default", "data": "data"}):
+            orchestrate.sweep(data)
+        print(json.dumps({name: client.read_flow_run(run).state.type for name, run in runs.items()}))
+"""
+
+
+def test_only_what_really_died_is_called_crashed(tmp_path: Path) -> None:
+    """Not a build of another recipe that goes on, nor one that has just begun, nor one in another folder."""
+    words = [sys.executable, "-c", SWEEP]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "sandbox": "CRASHED",
+        "danbooru": "RUNNING",
+        "default": "RUNNING",
+        "gone.toml": "RUNNING",
+        "elsewhere": "RUNNING",
+        "served": "RUNNING",
+    }
+
+
+def test_two_recipes_on_one_folder_and_one_server(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun at the same moment, both are completed, here and in Prefect's book."""
+    data = use(tmp_path / "data", built / "sandbox")
+    for name, value in {"PREFECT_HOME": str(tmp_path / "prefect"), "DO_NOT_TRACK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    words = [_command(data, "--no-train", "--limit", "4", "-p", f"name={name}") for name in ("one", "other")]
+
+    with server.running():  # named in the environment of both
+        both = [subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for one in words]
+        said = [one.communicate() for one in both]
+
+    with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as connection:
+        states = connection.execute("SELECT state_type FROM flow_run").fetchall()
+    connection.close()
+    assert [one.returncode for one in both] == [0, 0], said
+    assert states == [("COMPLETED",), ("COMPLETED",)]

@@ -8,9 +8,9 @@ from typing import Any
 import boards
 import pytest
 
-from pipeline.errors import RecipeError, UsageError
+from pipeline.errors import BoardError, RecipeError, UsageError
 from pipeline.http import Client
-from pipeline.recipe import KINDS, load
+from pipeline.recipe import KINDS, load, parse
 from pipeline.run import Build, Settings
 from pipeline.sandbox import board
 from pipeline.sandbox.posts import Sandbox
@@ -68,6 +68,25 @@ def test_a_recipe_lists_the_sandbox_in_every_dialect(planted: Sandbox, tmp_path:
     assert {boards.number_of(post) for post in posts} == {post.number for post in planted.posts}
     assert not any("127.0.0.1" in f"{post.file_url} {post.page_url}" for post in posts)
     assert len(asked) <= 9
+
+
+def test_a_board_that_cannot_be_read_holds_up_no_other(planted: Sandbox, tmp_path: Path) -> None:
+    """It is told, and the next run tries it again; where no board can be read the run ends with the error."""
+    dead = {"kind": "danbooru", "name": "dead", "board": "http://127.0.0.1:9", "private_hosts": True, "min_gap_s": 0.0}
+    said: list[str] = []
+
+    def run(*sources: dict[str, object], url: str) -> int:
+        recipe = parse({"name": "two", "sources": sources, "scrape": {"contact": "test"}}, "two")
+        settings = Settings(data=tmp_path, sandbox_url=url, workers=1, fetch_ahead=False)
+        with Build(recipe, settings, lambda *_: None, said.append) as build:
+            return build.step("list").seen
+
+    with board.serve(planted) as served:
+        here = {"kind": "danbooru", "board": "sandbox", "min_gap_s": 0.0, "push_down": False}
+        assert run(dead, here, url=served.url) == len(planted.posts)
+        assert said[-1].startswith("WARNING: dead was not read to its end, the next run goes on there: 127.0.0.1:9: ")
+        with pytest.raises(BoardError, match="takes no connection"):
+            run(dead, url=served.url)
 
 
 def test_a_recipe_may_give_an_address(planted: Sandbox, tmp_path: Path) -> None:
