@@ -68,6 +68,7 @@ class Again:
 
     post: PlantedPost
     whole: bool  # it had been sent in full, not refused
+    kept: bool  # it is a picture that has to be kept
     excused: bool  # a kill came before it can be known that the answer was read
 
 
@@ -88,7 +89,7 @@ def asked_again(host: Host, log: Sequence[Asked], kills: Sequence[float] = ()) -
         settled = _settled(post, requests)
         if settled is not None and settled is not requests[-1]:
             lost = last_on[settled.client] is settled and _before_a_kill(settled.at, kills)
-            found.append(Again(post, settled.status < 300, lost))
+            found.append(Again(post, settled.status < 300, host.reason(post) is None, lost))
     return found
 
 

@@ -35,6 +35,16 @@ def test_no_window_holds_more_than_the_rate(pace: Pace) -> None:
     assert pace.most <= pace.allowed
 
 
+def test_runs_share_what_they_fetch() -> None:
+    """Three runs at once that want the same posts: each picture is asked for once, and each run counts all of them."""
+    shared = boards.together(3, count=2, posts=50, share=0.05)
+
+    assert shared.twice == 0
+    assert shared.miscounted == []
+    assert shared.damaged == []
+    assert shared.left == []
+
+
 def test_something_went_wrong(load: Load) -> None:
     """What follows is worth something only when answers failed and posts were bad."""
     assert load.faults >= 10
