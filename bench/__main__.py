@@ -33,7 +33,7 @@ SHARED = ROOT.parent / "shared" / "cascades"
 WIDE = 130  # columns
 # The downloader's boards, in full size.
 RUNS, PACE_POSTS, GAP_S, WINDOW_S = (1, 2, 3), 600, 0.05, 10.0
-HOSTS, POSTS_PER_HOST, FAULT_SHARE = 50, 200, 0.05
+HOSTS, SHARED_HOSTS, POSTS_PER_HOST, FAULT_SHARE = 50, 5, 200, 0.05
 KILL_HOSTS, KILL_POSTS, KILLS = 4, 500, 20
 COST_IMAGES = 1000
 OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 600
@@ -111,18 +111,20 @@ def faces(only: str | None, size: int, progress: Progress, *, cascade: bool) -> 
     return [*shown, tables.faces_missed(told), tables.boxes_wrong(judged)]
 
 
-def sources(share: float, progress: Progress) -> list[Table]:
-    """Measure the downloader on boards of their own; *share* of their full size."""
+def sources(part: float, progress: Progress) -> list[Table]:
+    """Measure the downloader on boards of their own; *part* of their full size."""
     paces = []
     for runs in RUNS:
         progress(f"pace of {runs} runs", 0, 0)
-        paces.append(downloads.pace(runs, posts=_part(PACE_POSTS, share), gap_s=GAP_S, window_s=WINDOW_S))
+        paces.append(downloads.pace(runs, posts=_part(PACE_POSTS, part), gap_s=GAP_S, window_s=WINDOW_S))
+    progress("runs of the same posts", 0, 0)
+    shared = downloads.together(max(RUNS), SHARED_HOSTS, _part(POSTS_PER_HOST, part), share=FAULT_SHARE)
     progress("many hosts", 0, 0)
-    many = downloads.load(HOSTS, _part(POSTS_PER_HOST, share), share=FAULT_SHARE)
+    many = downloads.load(HOSTS, _part(POSTS_PER_HOST, part), share=FAULT_SHARE)
     progress("kills", 0, 0)
-    killed = downloads.kill(KILL_HOSTS, _part(KILL_POSTS, share), kills=KILLS, share=FAULT_SHARE)
-    costs = cost.costs(_part(COST_IMAGES, share), progress)
-    return [tables.downloader(paces, many, killed), tables.fetching(costs)]
+    killed = downloads.kill(KILL_HOSTS, _part(KILL_POSTS, part), kills=KILLS, share=FAULT_SHARE)
+    costs = cost.costs(_part(COST_IMAGES, part), progress)
+    return [tables.downloader(paces, shared, many, killed), tables.fetching(costs)]
 
 
 def _part(whole: int, share: float) -> int:

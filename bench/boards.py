@@ -94,6 +94,51 @@ def pace(runs: int, *, posts: int, gap_s: float, window_s: float) -> Pace:
     )
 
 
+# --- the same posts by several runs -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Several runs at once that want the same posts, on one data folder."""
+
+    runs: int
+    posts: int
+    stages: list[list[dict[str, Any]]]  # of each run
+    miscounted: list[str]  # counts in any run's reports that are not those planted
+    again: list[Again]
+    damaged: list[str]
+    left: list[str]
+
+    @property
+    def twice(self) -> int:
+        """Pictures that were asked for although they had come, for whichever run."""
+        return sum(one.kept for one in self.again)
+
+
+def together(runs: int, count: int, posts: int, *, share: float) -> Shared:
+    """Scrape *posts* of each of *count* hosts by *runs* programs at once; the last calls the boards by other names.
+
+    Raises:
+        WorldError: A run failed.
+    """
+    with _served(count, posts, share=share) as (served, folder), ExitStack() as stack:
+        data = folder / "data"
+        recipes = [scraping.recipe(served.sections(), name=f"r{run}") for run in range(runs - 1)]
+        others = [hosts.section(f"other{number}", url) for number, url in enumerate(served.urls)]
+        recipes.append(scraping.recipe(others, name="others"))
+        started = [stack.enter_context(scraping.start(recipe, data)) for recipe in recipes]
+        stages = [scraping.finish(process).stages for process in started]
+        return Shared(
+            runs=runs,
+            posts=count * posts,
+            stages=stages,
+            miscounted=[wrong for one in stages for wrong in proofs.miscounted(served, one)],
+            again=_again(served),
+            damaged=proofs.damaged(served, data),
+            left=proofs.left_over(data),
+        )
+
+
 # --- load -------------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,7 @@ class Again:
 
     post: PlantedPost
     whole: bool  # it had been sent in full, not refused
+    kept: bool  # it is a picture that has to be kept
     excused: bool  # a kill came before it can be known that the answer was read
 
 
@@ -85,10 +86,11 @@ def asked_again(host: Host, log: Sequence[Asked], kills: Sequence[float] = ()) -
     last_on = {asked.client: asked for asked in log}
     found = []
     for post, requests in _by_post(host, log):
-        settled = _settled(post, requests)
-        if settled is not None and settled is not requests[-1]:
-            lost = last_on[settled.client] is settled and _before_a_kill(settled.at, kills)
-            found.append(Again(post, settled.status < 300, lost))
+        words = [asked for asked in requests if _is_last_word(post, asked)]
+        read = [one for one in words if last_on[one.client] is not one or not _before_a_kill(one.at, kills)]
+        excused = len(read) < _times(post) or read[_times(post) - 1] is requests[-1]
+        if len(words) >= _times(post) and words[_times(post) - 1] is not requests[-1]:
+            found.append(Again(post, words[0].status < 300, host.reason(post) is None, excused))
     return found
 
 
@@ -116,12 +118,6 @@ def _by_post(host: Host, log: Sequence[Asked]) -> Iterable[tuple[PlantedPost, li
         if one.path.startswith(FILES):
             asked.setdefault(one.path.rpartition("/")[2], []).append(one)
     return [(post, asked[post.file]) for post in host.sandbox.posts if post.file in asked]
-
-
-def _settled(post: PlantedPost, requests: Sequence[Asked]) -> Asked | None:
-    """Find the answer after which there is nothing to ask any more."""
-    last_words = [asked for asked in requests if _is_last_word(post, asked)]
-    return last_words[_times(post) - 1] if len(last_words) >= _times(post) else None
 
 
 def _is_last_word(post: PlantedPost, asked: Asked) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import missed
-from bench.boards import Killed, Load, Pace
+from bench.boards import Killed, Load, Pace, Shared
 from bench.builds import WORKERS, Built
 from bench.cost import FEW, QUOTED, SIDE, Cost
 from bench.missed import Count, Fate
@@ -180,12 +180,13 @@ def boxes_wrong(judged: Mapping[str, tuple[Sequence[Look], Rule | None]]) -> Tab
     return Table("What is wrong", columns, rows or [["none", *(["0"] * 2 * len(judged))]], note)
 
 
-def downloader(paces: Sequence[Pace], load: Load, killed: Killed) -> Table:
+def downloader(paces: Sequence[Pace], shared: Shared, load: Load, killed: Killed) -> Table:
     """Hold the downloader against what is promised."""
     rows = [
         [under, one.what, one.asked, one.measured, _HOLDS[one.holds]]
         for under, promises in (
             *((_runs(pace), _of_pace(pace)) for pace in paces),
+            (f"{shared.runs} runs of the same {shared.posts:,} posts", _of_shared(shared)),
             (f"{load.posts:,} posts, {load.hosts} hosts", _of_load(load)),
             (f"{killed.posts:,} posts, {killed.kills} × kill -9", _of_kills(killed)),
         )
@@ -215,6 +216,11 @@ def _of_pace(pace: Pace) -> Iterator[Promise]:
     yield Promise("of the configured rate", f"≥ {REACHED:.0%}", f"{pace.share:.1%}", pace.share >= REACHED)
     most = f"requests in any {pace.window_s:g} s"
     yield Promise(most, f"≤ {pace.allowed}", str(pace.most), pace.most <= pace.allowed)
+
+
+def _of_shared(shared: Shared) -> Iterator[Promise]:
+    yield _none("pictures asked for again after they had come", shared.twice)
+    yield _none("counts in the runs' reports that are wrong", len(shared.miscounted))
 
 
 def _of_load(load: Load) -> Iterator[Promise]:

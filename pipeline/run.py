@@ -392,6 +392,7 @@ class Build:
         for post in rest:
             self._tally.expect(post)
         judged = ahead.finish(_by_turns(rest))
+        self._scrape.settled(selected)  # what a kill between catalog and receipts has left, too
         self._note_hosts()
         report, self._items = recall_stage(self._scrape, selected, self.catalog)
         return replace(report, judged=judged, seconds=time.monotonic() - began)

@@ -121,6 +121,16 @@ def test_a_kill_excuses_the_last_answer_of_a_connection(host: Host, ask: Ask, po
     assert proofs.sent_beyond(host, [first, second]) == post.size
 
 
+def test_a_kill_excuses_the_first_of_two_times(host: Host, ask: Ask) -> None:
+    """Of a file with a wrong checksum: what may not have been read does not count towards the two."""
+    wrong = next(post for post in host.sandbox.posts if post.kind is Kind.WRONG_MD5)
+    first = replace(ask(), path=f"/original/aa/bb/{wrong.file}", sent=wrong.size, at=9.5)
+    second, third = replace(first, at=11.0, client=2), replace(first, at=12.0, client=2)
+
+    assert [one.excused for one in proofs.asked_again(host, [first, second, third], kills=[10.0])] == [True]
+    assert [one.excused for one in proofs.asked_again(host, [first, second, third])] == [False]
+
+
 # --- boards
 
 

@@ -498,6 +498,19 @@ def test_a_file_that_stays_another_is_refused(server: faulty.Server, target: Pat
     assert left(target) == []
 
 
+def test_a_second_chance_is_not_given_twice(server: faulty.Server, target: Path) -> None:
+    """Who is killed between the two tries remembers the first: three times in full would be once too often."""
+    url = server.on("/a.jpg", reply(200, b"re-encoded"), reply(500), reply(200, b"re-encoded"))
+    assert isinstance(get(client(tries=1), url, target, expect_md5=MD5), Refused)
+
+    answer = get(client(), url, target, expect_md5=MD5)
+
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.WRONG_MD5
+    assert len(server.requests) == 3
+    assert left(target) == []
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [

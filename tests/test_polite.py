@@ -14,8 +14,8 @@ PEAK_BYTES = 300e6
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
 def pace(request: pytest.FixtureRequest) -> Pace:
-    """A hundred files of one host that may be asked twenty times a second."""
-    return boards.pace(request.param, posts=100, gap_s=0.05, window_s=2.0)
+    """Two hundred files of one host that may be asked twenty times a second."""
+    return boards.pace(request.param, posts=200, gap_s=0.05, window_s=8.0)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,16 @@ def killed() -> Killed:
 def test_no_window_holds_more_than_the_rate(pace: Pace) -> None:
     """However many runs ask the same host, the board's own log never counts more than the recipe allows."""
     assert pace.most <= pace.allowed
+
+
+def test_runs_share_what_they_fetch() -> None:
+    """Three runs at once that want the same posts: each picture is asked for once, and each run counts all of them."""
+    shared = boards.together(3, count=2, posts=50, share=0.05)
+
+    assert shared.twice == 0
+    assert shared.miscounted == []
+    assert shared.damaged == []
+    assert shared.left == []
 
 
 def test_something_went_wrong(load: Load) -> None:

@@ -103,6 +103,8 @@ class Download:
 
     def __post_init__(self) -> None:
         self.best = self._resumable()
+        note = self.part.note()
+        self.second = note.get("url") == self.url and note.get("second") is True
 
     def __call__(self) -> Fetched | Refused:
         """Try once.
@@ -197,7 +199,13 @@ class Download:
             return {}  # what lies on the disk is unpacked: ranges of the packed file cannot go on with it
         etag = response.headers.get("ETag", "")
         validator = response.headers.get("Last-Modified") if etag.startswith("W/") or not etag else etag
-        return {"url": self.url, "sums": dict(self.expected), "validator": validator, "length": length}
+        return {
+            "url": self.url,
+            "sums": dict(self.expected),
+            "validator": validator,
+            "length": length,
+            "second": self.second,
+        }
 
     def _finish(self) -> Fetched | Refused:
         fetched, sums = measure(self.part.bytes_path, *self.expected)
@@ -209,7 +217,7 @@ class Download:
             return Refused(Reason.WRONG_MD5, f"has {wrong[0]} {sums[wrong[0]]}")
         self.second = True
         self.best = 0
-        self.part.discard()
+        self.part.begin({"url": self.url, "second": True})  # who is killed now does not ask a third time
         again = TryAgain(f"has another {wrong[0]}")
         again.counts = False
         raise again
