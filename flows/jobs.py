@@ -81,10 +81,12 @@ def from_anywhere(recipe: str | None) -> str | None:
 
 
 def _keys() -> dict[str, tuple[str, str]]:
-    """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>."""
-    prefix = "KAOSET_LOGIN_"
-    hosts = [name.removeprefix(prefix) for name, login in os.environ.items() if name.startswith(prefix) and login]
-    return {host: (os.environ[prefix + host], os.environ.get(f"KAOSET_API_KEY_{host}", "")) for host in hosts}
+    """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>; of one without the other the board's source complains."""
+    login, key = "KAOSET_LOGIN_", "KAOSET_API_KEY_"
+    told = os.environ.get
+    hosts = {name.removeprefix(prefix) for prefix in (login, key) for name in os.environ if name.startswith(prefix)}
+    pairs = {host: (told(login + host, ""), told(key + host, "")) for host in hosts}
+    return {host: pair for host, pair in pairs.items() if any(pair)}
 
 
 def _count(name: str, default: int) -> int:
