@@ -314,11 +314,15 @@ def verify(
 )
 def sandbox(
     port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
-    posts: Annotated[int, typer.Option(min=1, help="How many posts it holds.")] = 600,
+    posts: Annotated[int, typer.Option(envvar="KAOSET_SANDBOX_POSTS", min=1, help="How many posts it holds.")] = 600,
     faults: Annotated[bool, typer.Option("--faults", help="Fail as real boards do.")] = False,
     data: Data = Path("data"),
 ) -> None:
-    """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C."""
+    """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C.
+
+    A recipe may name the address that it prints, with private_hosts = true. Below it /gelbooru, /moebooru and
+    /szurubooru hold the same posts in other dialects, and /getchu sells them as products.
+    """
     from functools import partial
     from threading import Event
 
