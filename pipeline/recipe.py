@@ -373,7 +373,7 @@ def source_name(source: WebSection | FolderSection | VideoSection) -> str:
     """Name a source: what the person said, or the board; two boards on one host are two, or their posts would mix."""
     if source.name or not isinstance(source, BoardSection):
         return source.name
-    address = source.board.rpartition("//")[2]
+    address = source.board.rpartition("//")[2].rpartition("@")[2]  # a login is refused later, and told to nobody
     return re.sub(r"[^A-Za-z0-9._]+", "-", address).strip("-._")[:64]
 
 
@@ -407,7 +407,8 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
         own = any(re.match(r"sources\.\d+\.(kind|path)=", one) for one in overrides)
         name = "default" if own else "sandbox"
     body = _read(name)
-    for override in overrides:
+    # The kinds first: each makes the table in which the others are set, whatever their order.
+    for override in sorted(overrides, key=lambda one: not re.match(r"sources\.\d+\.kind=", one)):
         key, equals, value = override.partition("=")
         if not equals:
             raise UsageError(f"-p {override}: no value; write -p key=value, such as -p filter.since=2005-01-01")

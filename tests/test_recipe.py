@@ -114,6 +114,21 @@ def test_two_sources_need_two_names(tmp_path: Path) -> None:
         load("sandbox", ["sources.1.kind=danbooru", "sources.1.board=sandbox"])
 
 
+def test_fields_of_another_kind_may_come_before_it() -> None:
+    """The order in which overrides are typed changes nothing."""
+    fields = ["sources.0.min_gap_s=3", "sources.0.kind=moebooru", "sources.0.query=solo"]
+
+    assert load("sandbox", fields) == load("sandbox", [*fields[1:], fields[0]])
+    assert load("sandbox", fields).sources[0].min_gap_s == 3.0  # type: ignore[union-attr]
+
+
+def test_a_login_in_an_address_is_told_to_nobody() -> None:
+    """It is refused later on, in a line that names the source."""
+    board = load("sandbox", ["sources.0.board=https://me:secret@board.example"]).sources[0]
+
+    assert source_name(board) == "board.example"
+
+
 def test_two_boards_of_one_host_are_two() -> None:
     """One post's id never leads to another board's post."""
     hosts = ["http://127.0.0.1:80/", "http://127.0.0.1:81", "http://127.0.0.1:81/b", "http://[::1]:81", "yande.re"]
