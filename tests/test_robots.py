@@ -192,3 +192,19 @@ def test_these_are_private(host: str) -> None:
 def test_these_are_public(host: str) -> None:
     """A name is looked up later, when it is connected to."""
     refuse_private_name(host)
+
+
+def test_a_mark_of_byte_order_hides_no_rule(server: faulty.Server) -> None:
+    """Windows' editors put one before the first line."""
+    server.on("/robots.txt", reply(200, b"\xef\xbb\xbfUser-agent: *\nDisallow: /posts.json"))
+
+    with pytest.raises(BoardError, match=r"robots\.txt closes it"):
+        client().get_json(f"{server.address}/posts.json")
+
+
+@pytest.mark.parametrize("onward", ["/robots.txt", "ftp://127.0.0.1/robots.txt"])
+def test_a_robots_txt_that_leads_nowhere_closes_nothing(server: faulty.Server, onward: str) -> None:
+    """RFC 9309, 2.3.1.2: more than five redirects mean that there is none."""
+    server.on("/robots.txt", reply(302, Location=onward))
+
+    assert client().get_json(f"{server.address}/posts.json") == [1]

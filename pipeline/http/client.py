@@ -280,13 +280,17 @@ class Client:
     def _robots_txt(self, url: str) -> str:
         """Bring it; nothing where there is none, and another try where it cannot be known (RFC 9309, 2.3.1)."""
         request = Request(url, headers={"Accept": "text/plain"})
-        with self._follow(request, lambda _: self.min_gap_s) as response:
+        try:
+            answer = self._follow(request, lambda _: self.min_gap_s)
+        except NeverError:  # its redirects lead nowhere; a host that may not be asked says so for the file too
+            return ""
+        with answer as response:
             if HTTPStatus.BAD_REQUEST <= response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 if response.status_code in BUSY:
                     self.check(response)
                 return ""
             self.check(response)
-            return self._body(response, MAX_ROBOTS_BYTES, cut=True).decode("utf-8", "replace")
+            return self._body(response, MAX_ROBOTS_BYTES, cut=True).decode("utf-8-sig", "replace")
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """Give the body as it comes, decoded, to the thread that sent the request.
