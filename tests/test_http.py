@@ -658,3 +658,21 @@ def test_a_rule_over_headers_is_asked_before_the_body(server: faulty.Server, tar
         get(client(), server.on("/gone", reply(404, X_Robots_Tag="noai")), target, objects=rule).reason is Reason.GONE
     )
     assert seen == [[], ["noai"]]
+
+
+def test_a_redirect_may_be_written_in_raw_utf_8(server: faulty.Server) -> None:
+    """Many servers put the path there as it is; a header holds bytes."""
+    moved = server.on("/moved", reply(302, Location="/\u00e4".encode().decode("latin-1")))
+    server.on("/%C3%A4", reply(200, "[1]"))
+
+    assert client().get_json(moved) == [1]
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "9" * 400, "Mon, 01 Jan 2099 00:00:00 +9999999999"]
+)
+def test_a_date_beyond_all_dates_ends_no_run(server: faulty.Server, nonsense: str) -> None:
+    """It is passed over as any other nonsense in Retry-After."""
+    url = server.on("/a", reply(429, Retry_After=nonsense), reply(200, "[1]"))
+
+    assert client(max_wait_s=0.1).get_json(url) == [1]
