@@ -23,6 +23,7 @@ from faulty import cut, cut_range, endless, flood, ranged, reply, reset, stall
 
 from pipeline.errors import BoardError, StoreError, UsageError
 from pipeline.http import Client, Fetched, Refused, Stopped
+from pipeline.http.bodies import words_of
 from pipeline.records import Reason
 
 BODY = Random(1).randbytes(300_000)
@@ -370,12 +371,6 @@ def test_looks_for_words_at_the_beginning_only(server: faulty.Server) -> None:
     assert time.monotonic() - begin < 3.0
 
 
-def test_a_page_that_no_parser_takes_has_no_words(server: faulty.Server) -> None:
-    """What a board says beside its refusal never ends the run otherwise than the refusal."""
-    with pytest.raises(BoardError, match=r"answers 403; check"):
-        client().get_json(server.on("/a", reply(403, "<title>x<![<![")))
-
-
 def test_brings_a_whole_file(server: faulty.Server, target: Path) -> None:
     """The bytes lie under the final name, nothing lies beside them."""
     url = server.on("/a.jpg", ranged(BODY, ETag='"1"'))
@@ -676,3 +671,33 @@ def test_a_date_beyond_all_dates_ends_no_run(server: faulty.Server, nonsense: st
     url = server.on("/a", reply(429, Retry_After=nonsense), reply(200, "[1]"))
 
     assert client(max_wait_s=0.1).get_json(url) == [1]
+
+
+def test_304_means_nothing_to_who_did_not_ask(server: faulty.Server) -> None:
+    """Only who has read a page before may be told that it is the same; else a list would seem empty."""
+    with pytest.raises(BoardError, match="answers 304"):
+        client().get_page(server.on("/a", reply(304)))
+
+
+@pytest.mark.parametrize("page", [b"<a " * 22_000, b"<!--" * 16_000, b"<title" * 11_000, b"<![CDATA[" * 7000])
+def test_no_error_page_takes_long_to_read(server: faulty.Server, page: bytes) -> None:
+    """A parser of HTML works for many seconds on 64 KiB of tags that never end, while all threads wait for it."""
+    begin = time.monotonic()
+    with pytest.raises(BoardError, match="answers 403; check"):
+        client().get_json(server.on("/a", reply(403, page)))
+    assert time.monotonic() - begin < 1.0
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (b"<html><TITLE lang=en>\n Just a\n moment&hellip; </TITLE>", "Just a moment\u2026"),
+        (b"\xef\xbb\xbf<title>\xe5\xb9\xb4\xe9\xbd\xa2</title>", "\u5e74\u9f62"),
+        (b"<title>one</title><title>two</title>", "one"),
+        (b"<title>" + b"x" * 1000 + b"</title>", "x" * 200),
+        (b"no page", ""),
+    ],
+)
+def test_a_title_is_told_as_people_read_it(page: bytes, words: str) -> None:
+    """In one line, at most 200 characters of it."""
+    assert words_of(page) == words
