@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -20,6 +20,8 @@ from urllib3.connectionpool import HTTPConnectionPool
 from pipeline.http.answers import NeverError
 
 TICK_S = 0.1  # how often it is asked whether a request under way is overdue or stopped
+NAT64, LOCAL_NAT64 = IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")  # RFC 6052, RFC 8215
+COMPATIBLE = IPv6Network("::/96")  # with an IPv4 address inside; RFC 4291 gave it up
 PRIVATE = "set private_hosts = true for this source if that machine is meant"
 
 
@@ -144,6 +146,8 @@ def refuse_private_name(host: str) -> None:
     """
     if host.lower().rstrip(".").endswith("localhost"):
         raise NeverError("is this very machine", advice=PRIVATE)
+    with suppress(OSError):  # not like 127.1 or 0x7f000001, by which a resolver means 127.0.0.1
+        _refuse_private(host, socket.inet_ntoa(socket.inet_aton(host.rstrip("."))))
     with suppress(ValueError):  # a name
         _refuse_private(host, str(ip_address(host)))
 
@@ -155,9 +159,22 @@ def _refuse_private(host: str, address: str) -> None:
 
 def _is_public(address: str) -> bool:
     one = ip_address(address.partition("%")[0])  # a link's own address names its interface
-    if isinstance(one, IPv6Address) and one.ipv4_mapped is not None:
-        return one.ipv4_mapped.is_global
+    if isinstance(one, IPv6Address):
+        inner = _ipv4_in(one)
+        return _is_public(str(inner)) if inner is not None else one.is_global and not _odd(one)
     return one.is_global and not one.is_multicast
+
+
+def _ipv4_in(address: IPv6Address) -> IPv4Address | None:
+    """Give the address that a gateway on the way makes of it, or the machine itself."""
+    if address in NAT64:
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _odd(address: IPv6Address) -> bool:
+    """Whether it leads to no single machine of the world, which `is_global` of Python 3.11 does not tell."""
+    return address.is_multicast or address.is_site_local or address in LOCAL_NAT64 or address in COMPATIBLE
 
 
 def is_loopback(host: str) -> bool:
