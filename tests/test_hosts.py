@@ -221,3 +221,21 @@ def test_processes_share_one_pace(sent_by_three: list[float]) -> None:
     lasted = sent_by_three[-1] - sent_by_three[0]
 
     assert 50 < len(sent_by_three) <= lasted / 0.02 + 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["http://A.Example/", "https://a.example/", "http://a.example:80/", "https://a.example:443/", "http://a.example./"],
+)
+def test_one_host_has_one_pace_however_it_is_written(other: str) -> None:
+    """Upper case, the port that goes without saying, the dot at the end, http and https: the machine is the same."""
+    hosts = Hosts()
+
+    assert hosts.of("http://a.example/x") is hosts.of(other)
+
+
+def test_another_port_is_another_host() -> None:
+    """There another program answers."""
+    hosts = Hosts()
+
+    assert len({id(hosts.of(f"http://a.example{port}/")) for port in ("", ":8080", ":443")}) == 3

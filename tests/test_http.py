@@ -701,3 +701,26 @@ def test_no_error_page_takes_long_to_read(server: faulty.Server, page: bytes) ->
 def test_a_title_is_told_as_people_read_it(page: bytes, words: str) -> None:
     """In one line, at most 200 characters of it."""
     assert words_of(page) == words
+
+
+def test_whoever_asks_for_a_pause_gets_it(server: faulty.Server) -> None:
+    """After a redirect that is the host it led to; the one that led there is not to blame."""
+    with faulty.serve() as other:
+        moved = server.on(
+            "/moved", reply(302, Location=other.on("/busy", reply(429, Retry_After="0.8"), reply(200, "[]")))
+        )
+        here, there = server.on("/here", reply(200, "[]")), other.on("/there", reply(200, "[]"))
+        polite = client()
+        thread = threading.Thread(target=lambda: polite.get_json(moved))
+        thread.start()
+        while not other.asked("/busy"):
+            time.sleep(0.01)
+        time.sleep(0.2)  # until the answer is read
+
+        polite.get_json(here)
+        polite.get_json(there)
+        thread.join()
+
+        busy_at = other.asked("/busy")[0].at
+        assert other.asked("/there")[0].at - busy_at >= 0.8
+        assert server.asked("/here")[0].at - busy_at < 0.7

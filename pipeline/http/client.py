@@ -28,7 +28,7 @@ from pipeline.errors import BoardError, UsageError
 from pipeline.http.answers import Fetched, Gone, NeverError, Objection, Refused, Stopped, TooSlow, TryAgain, WebPage
 from pipeline.http.bodies import MAX_WORDS_BYTES, words_of, xml_of
 from pipeline.http.download import CHUNK, GONE, Download, Part
-from pipeline.http.hosts import Host, Hosts
+from pipeline.http.hosts import Hosts
 from pipeline.http.request import Request, origin_of
 from pipeline.http.robots import MAX_BYTES as MAX_ROBOTS_BYTES
 from pipeline.http.robots import RobotRules
@@ -215,7 +215,7 @@ class Client:
         sums = {name: value.lower() for name, value in wanted.items() if value}
         task = Download(self, url, part, sums, expect_size, max_bytes, headers or {}, objects)
         try:
-            host = self._host(url)
+            host = self.hosts.of(url)
             if why := host.parked:
                 return Refused(Reason.PARKED, why)
             answer = self._persist(url, task)
@@ -250,7 +250,7 @@ class Client:
         raise NeverError(f"more than {MAX_REDIRECTS} redirects")
 
     def _step(self, request: Request, gap_s: float) -> requests.Response:
-        host = self._host(request.url)
+        host = self.hosts.of(request.url)
         if not self.private:
             refuse_private_name(urlsplit(request.url).hostname or "")
         host.take_turn(gap_s, self.stop)
@@ -267,7 +267,7 @@ class Client:
         Raises:
             NeverError: robots.txt closes the address to us.
         """
-        self._host(url)  # is it an address at all?
+        self.hosts.of(url)  # is it an address at all?
         scheme, host = origin_of(url)
         rules = self._rules.of(f"{scheme}://{host}", lambda: self._robots_txt(f"{scheme}://{host}/robots.txt"))
         if rules.closes(url):
@@ -310,7 +310,9 @@ class Client:
         status = response.status_code
         if status in BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise TryAgain(
-                f"answers {status}", wait_s=_retry_after(response.headers.get("Retry-After")), hold=status in SLOW_DOWN
+                f"answers {status}",
+                wait_s=_retry_after(response.headers.get("Retry-After")),
+                hold=response.url if status in SLOW_DOWN else "",
             )
 
     @contextmanager
@@ -417,7 +419,7 @@ class Client:
         return bytes(body)
 
     def _persist(self, url: str, attempt: Callable[[], T]) -> T:
-        host = self._host(url)
+        host = self.hosts.of(url)
         failures = free = 0
         while True:
             self._raise_if_stopped()
@@ -431,9 +433,9 @@ class Client:
                 allowed = self.tries if again.connected else min(self.tries, UNCONNECTED_TRIES)
                 if failures >= allowed or host.parked:
                     raise
-                self._pause(host, again, failures)
+                self._pause(again, failures)
 
-    def _pause(self, host: Host, again: TryAgain, failures: int) -> None:
+    def _pause(self, again: TryAgain, failures: int) -> None:
         """Exponential back-off with full jitter, unless the host says how long."""
         seconds = again.wait_s
         if seconds is None:
@@ -441,23 +443,13 @@ class Client:
             seconds = self.random.uniform(0, ceiling)
         seconds = min(seconds, self.max_wait_s)
         if again.hold:
-            host.hold(seconds)
+            self.hosts.of(again.hold).hold(seconds)
         elif self.stop.wait(seconds):
             raise Stopped
 
     def _raise_if_stopped(self) -> None:
         if self.stop.is_set():
             raise Stopped
-
-    def _host(self, url: str) -> Host:
-        try:
-            parts = urlsplit(url)
-            name = f"{parts.hostname or ''}:{parts.port or ''}"
-        except ValueError as error:
-            raise NeverError(f"{url!r} is no address that can be asked") from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise NeverError(f"{parts.scheme or 'no'}: is not http or https")
-        return self.hosts.at(name)
 
     def _wire(self) -> Wire:
         wire: Wire | None = getattr(self._local, "wire", None)

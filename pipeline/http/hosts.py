@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.errors import StoreError
+from pipeline.http.answers import NeverError
 
 # Requests travel unevenly fast: with a hundredth more between them no host counts more than the rate in ten seconds.
 SLACK = 1.01
@@ -23,6 +25,7 @@ UNDER_WAY = 4  # requests to one host at once, on average, while it answers slow
 EASE = 0.9  # what remains, after each good answer, of a gap that the host does not need any more
 FLOOR_S = 60.0  # how long a run's pace holds the others on the same folder after its last request
 MAX_HOLD_S = 3600.0  # what lies further ahead was written before the machine was started anew
+PORTS = {"http": 80, "https": 443}
 SLOTS = 1 << 16
 SLOT = struct.Struct("<5d24x")  # 64 bytes: it never crosses a page
 
@@ -195,6 +198,21 @@ class Hosts:
         self._clock = clock
         self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
+
+    def of(self, url: str) -> Host:
+        """Give the host that an address is on: one machine, whichever way its name and port are written.
+
+        Raises:
+            NeverError: It is no address of http or https.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError as error:
+            raise NeverError(f"{url!r} is no address that can be asked") from error
+        if parts.scheme not in PORTS or not host:
+            raise NeverError(f"{parts.scheme or 'no'}: is not http or https")
+        return self.at(f"{host}:{'' if port in {None, PORTS[parts.scheme]} else port}")
 
     def at(self, name: str) -> Host:
         """Give the host of that name and port."""
