@@ -111,7 +111,7 @@ def test_a_pace_from_before_the_machine_was_started_is_forgotten(clock: Clock, t
 
 
 @pytest.mark.parametrize(
-    "slot", [b"", b"\xff" * 64, SLOT.pack(float("nan"), 0, 0, 0, 0), SLOT.pack(1e300, 1e300, 1e300, 1, 1)]
+    "slot", [b"", b"\xff" * 64, SLOT.pack(float("nan"), 0, 0, 0, 0, 0), SLOT.pack(1e300, 1e300, 1e300, 1, 1, 1)]
 )
 def test_a_damaged_file_is_no_obstacle(clock: Clock, tmp_path: Path, slot: bytes) -> None:
     """It is forgotten, and written anew."""
@@ -133,12 +133,27 @@ def test_a_busy_host_is_asked_half_as_often(clock: Clock) -> None:
     hosts = Hosts(clock=clock)
     turns(hosts, clock, 1.0, 1)
 
+    clock.now += 0.1
     hosts.at(NAME).answered(0.1, busy=True)
     once = gaps(turns(hosts, clock, 1.0, 2))
+    clock.now += 0.1
     hosts.at(NAME).answered(0.1, busy=True)
     twice = gaps(turns(hosts, clock, 1.0, 2))
 
     assert (once, twice) == (pytest.approx([2.0 * SLACK]), pytest.approx([4.0 * SLACK]))
+
+
+def test_what_was_under_way_when_a_host_was_busy_is_one_sign(clock: Clock) -> None:
+    """Eight requests that were sent before the first 429 came say no more than that one."""
+    hosts = Hosts(clock=clock)
+    turns(hosts, clock, 1.0, 1)
+    clock.now += 2.0
+
+    for number in range(8):
+        clock.now += 0.1
+        hosts.at(NAME).answered(1.0 + 0.1 * number, busy=True)
+
+    assert gaps(turns(hosts, clock, 1.0, 2)) == pytest.approx([2.0 * SLACK])
 
 
 def test_a_busy_host_is_never_given_more_than_a_minute(clock: Clock) -> None:
@@ -147,6 +162,7 @@ def test_a_busy_host_is_never_given_more_than_a_minute(clock: Clock) -> None:
     turns(hosts, clock, 1.0, 1)
 
     for _ in range(50):
+        clock.now += 1.0
         hosts.at(NAME).answered(0.1, busy=True)
 
     assert gaps(turns(hosts, clock, 1.0, 2)) == pytest.approx([MAX_GAP_S * SLACK])

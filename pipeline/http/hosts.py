@@ -27,7 +27,7 @@ FLOOR_S = 60.0  # how long a run's pace holds the others on the same folder afte
 MAX_HOLD_S = 3600.0  # what lies further ahead was written before the machine was started anew
 PORTS = {"http": 80, "https": 443}
 SLOTS = 1 << 16
-SLOT = struct.Struct("<5d24x")  # 64 bytes: it never crosses a page
+SLOT = struct.Struct("<6d16x")  # 64 bytes: it never crosses a page
 
 
 @dataclass
@@ -39,12 +39,14 @@ class _State:
     gap_s: float = 0.0  # that the host's answers made necessary
     floor_s: float = 0.0  # the longest gap that a run asks for
     floor_until: float = 0.0  # when that run is taken to be over
+    busy_at: float = 0.0  # when the gap was doubled last
 
     def checked(self, now: float) -> _State:
         """Forget what cannot be: damage, or another life of the machine."""
         values = astuple(self)
         sane = all(math.isfinite(value) and value >= 0 for value in values)
-        return self if sane and self.last <= now and self.not_before <= now + MAX_HOLD_S else _State()
+        past = self.last <= now and self.busy_at <= now
+        return self if sane and past and self.not_before <= now + MAX_HOLD_S else _State()
 
     def floored(self, gap_s: float, now: float) -> float:
         """Take part in the floor, and give it: the slowest of the runs sets the pace of all."""
@@ -158,9 +160,12 @@ class Host:
 
     def answered(self, latency_s: float, *, busy: bool) -> None:
         """Learn from an answer: double the gap of a busy host, follow a slow one, ease off where all is well."""
-        with self._slate.of(self.name, self._clock) as (state, _):
+        with self._slate.of(self.name, self._clock) as (state, now):
             bearable = latency_s / UNDER_WAY
+            if busy and now - latency_s < state.busy_at:
+                return  # it was sent before the host could be given more time
             if busy:
+                state.busy_at = now
                 wanted = max(2 * max(state.gap_s, state.floor_s), latency_s)
             elif bearable > state.gap_s:
                 wanted = (state.gap_s + bearable) / 2
