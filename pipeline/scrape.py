@@ -204,18 +204,25 @@ class _Receipt:
         """Read it, if it was written by the same configuration of the stage and holds for *post*."""
         try:
             body: dict[str, Any] = json.loads(self.path.read_bytes())
-        except (FileNotFoundError, ValueError):
+            if body["mark"] != mark or body["url"] not in {None, post.file_url}:
+                return None
+            if "image" in body:
+                return Image.from_json(body["image"])
+            reason, detail = body["refused"]
+            return Refused(Reason(reason), detail)
+        except FileNotFoundError:
             return None
-        if body["mark"] != mark or body["url"] not in {None, post.file_url}:
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be read ({error.strerror}); check the data folder") from error
+        except (ValueError, LookupError, TypeError):  # damage, or another version's
             return None
-        if "image" in body:
-            return Image.from_json(body["image"])
-        reason, detail = body["refused"]
-        return Refused(Reason(reason), detail)
 
     def discard(self) -> None:
         """Leave nothing."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be removed ({error.strerror}); check the data folder") from error
 
 
 class Tally:
