@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -643,10 +644,15 @@ def _failures(reading: Mapping[Future[None], str]) -> dict[str, BoardError]:
 
 def _by_turns(posts: Iterable[Post]) -> list[Post]:
     """Order posts so that no host has to wait for the end of another."""
-    lanes: dict[str, list[Post]] = {}
+    turns: list[list[Post]] = []
+    taken: Counter[str] = Counter()
     for post in posts:
-        lanes.setdefault(host_of(post), []).append(post)
-    return [post for post in chain.from_iterable(zip_longest(*lanes.values())) if post is not None]
+        turn = taken[host := host_of(post)]
+        taken[host] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(post)
+    return list(chain.from_iterable(turns))
 
 
 def key_name(address: str) -> str:

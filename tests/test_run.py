@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from pipeline.catalog import Catalog
 from pipeline.errors import InvariantError, StoreError
 from pipeline.judge import failed_before, recall_stage, run_stage
 from pipeline.records import Post, Reason
-from pipeline.run import DataFolder, key_name
+from pipeline.run import DataFolder, _by_turns, key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
 
@@ -252,3 +253,21 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
 
     with pytest.raises(StoreError, match="choose another --data"):
         DataFolder(tmp_path / "data").lock("a")
+
+
+def test_hosts_take_turns() -> None:
+    """No host waits for the end of another; one with very many files makes the order no dearer."""
+    few = [_of_host(number, host) for host in "ab" for number in range(2)]
+    many = [_of_host(number, "a") for number in range(20_000)]
+    many += [_of_host(number, f"h{number}") for number in range(20_000)]
+
+    begin = time.monotonic()
+    ordered = _by_turns(many)
+
+    assert [post.id for post in _by_turns(few)] == ["a:0", "b:0", "a:1", "b:1"]
+    assert time.monotonic() - begin < 1.5
+    assert sorted(post.id for post in ordered) == sorted(post.id for post in many)
+
+
+def _of_host(number: int, host: str) -> Post:
+    return make.post(id=f"{host}:{number}", file_url=f"https://{host}.example/{number}.jpg")
