@@ -208,6 +208,15 @@ class Catalog:
             return None
         return said[item], self.outputs(stage, fingerprint, [item]).get(item, ())
 
+    def said_since(self, stage: str, fingerprint: str, item: str, since: datetime) -> Remembered | None:
+        """Return what the stage said of one item, if it said so at *since* or later."""
+        query = sa.select(OUTCOMES).where(
+            *_are(OUTCOMES, stage=stage, fingerprint=fingerprint, item=item), OUTCOMES.c.at >= _text(since)
+        )
+        with self._transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else self._remembered(row)
+
     def image(self, stage: str, fingerprint: str, md5: str) -> Image | None:
         """Return an image that the stage kept, for whichever post, whose bytes have that MD5."""
         query = sa.select(OUTPUTS.c.body).where(
@@ -255,20 +264,20 @@ class Catalog:
         query = sa.select(OUTCOMES).where(OUTCOMES.c.item == item).order_by(OUTCOMES.c.at)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [
-            Remembered(
-                stage=row.stage,
-                fingerprint=row.fingerprint,
-                item=row.item,
-                reason=row.reason and Reason(row.reason),
-                detail=row.detail,
-                at=datetime.fromisoformat(row.at),
-                outputs=self.outputs(row.stage, row.fingerprint, [row.item]).get(row.item, ()),
-                attempts=row.attempts,
-                next_at=_time(row.next_at),
-            )
-            for row in rows
-        ]
+        return [self._remembered(row) for row in rows]
+
+    def _remembered(self, row: Any) -> Remembered:
+        return Remembered(
+            stage=row.stage,
+            fingerprint=row.fingerprint,
+            item=row.item,
+            reason=row.reason and Reason(row.reason),
+            detail=row.detail,
+            at=datetime.fromisoformat(row.at),
+            outputs=self.outputs(row.stage, row.fingerprint, [row.item]).get(row.item, ()),
+            attempts=row.attempts,
+            next_at=_time(row.next_at),
+        )
 
     def find(self, prefix: str) -> list[tuple[str, Record]]:
         """Find records by the beginning of their id or SHA-256: (item that they were made of, record), no two alike."""
