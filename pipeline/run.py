@@ -294,7 +294,12 @@ class Build:
         began = time.monotonic()
         if self.settings.fetch_ahead and self.settings.limit is None:  # which posts are the newest shows at the end
             self._ahead = self._begin_fetching()
-        self._read_sources()
+        try:
+            self._read_sources()
+        except Stopped:
+            if self._ahead is not None:
+                self._ahead.tell()  # the files could not be fetched: that is why the listing was stopped
+            raise
         self._items = self._listed()
         found = len(self._items)
         if not found:
