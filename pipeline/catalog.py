@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -428,7 +430,16 @@ def _sqlite(path: Path) -> sa.URL:
 def _pragmas(connection: Any, _record: object) -> None:
     """Readers never wait for the writer; a killed process loses nothing that was committed."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # While it changes the kind of a new file's journal, SQLite waits for nobody.
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
