@@ -255,3 +255,28 @@ def test_another_port_is_another_host() -> None:
     hosts = Hosts()
 
     assert len({id(hosts.of(f"http://a.example{port}/")) for port in ("", ":8080", ":443")}) == 3
+
+
+def test_a_host_that_gave_a_file_just_now_is_not_parked(clock: Clock) -> None:
+    """Five dead files beside each other, or a restart of its program, are no dead host: it has a minute."""
+    host = Hosts(clock=clock).at(NAME)
+    host.recovered()
+
+    for _ in range(20):
+        host.failed("answers 500", 5)
+    soon = host.parked
+    clock.now += 61.0
+    host.failed("answers 500", 5)
+
+    assert (soon, host.parked) == ("", "answers 500")
+
+
+def test_a_host_that_never_gave_a_file_is_parked_soon(clock: Clock) -> None:
+    """After as many files as are named."""
+    host = Hosts(clock=clock).at(NAME)
+
+    for _ in range(5):
+        assert host.parked == ""
+        host.failed("takes no connection", 5)
+
+    assert host.parked == "takes no connection"

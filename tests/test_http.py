@@ -724,3 +724,20 @@ def test_whoever_asks_for_a_pause_gets_it(server: faulty.Server) -> None:
         busy_at = other.asked("/busy")[0].at
         assert other.asked("/there")[0].at - busy_at >= 0.8
         assert server.asked("/here")[0].at - busy_at < 0.7
+
+
+def test_a_host_that_has_answered_gets_all_tries_when_it_takes_no_connection(target: Path) -> None:
+    """Its program is started anew, or our own line is down for a moment; a wrong name is given up sooner."""
+    with faulty.serve() as server:
+        patient = client(tries=6)
+        patient.get_json(server.on("/a", reply(200, "[]")))
+    pauses: list[float] = []
+
+    class Dice(Random):
+        def uniform(self, a: float, b: float) -> float:
+            pauses.append(b)
+            return super().uniform(a, b)
+
+    known = client(tries=6, hosts=patient.hosts, random=Dice())
+    assert get(known, f"{server.address}/a.jpg", target) == Refused(Reason.UNREACHABLE, "takes no connection")
+    assert len(pauses) == 5

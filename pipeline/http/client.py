@@ -40,7 +40,9 @@ T = TypeVar("T")
 MAX_REDIRECTS = 5
 MAX_LIST_BYTES = 64 << 20  # 200 full posts of Danbooru are under 2 MiB
 FREE_TRIES = 100  # tries that gained bytes and so did not count; an end to a host that gives one byte a time
-UNCONNECTED_TRIES = 3  # for a host that has no address or refuses connections: a typing mistake should not cost minutes
+UNCONNECTED_TRIES = (
+    3  # for a host that takes no connection and never answered: a typing mistake should not cost minutes
+)
 # 421 is Moebooru's "user throttled"; where it has its own meaning (RFC 9110), another try is right too.
 BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.MISDIRECTED_REQUEST}
 SLOW_DOWN = {  # nginx limits with 503
@@ -430,7 +432,8 @@ class Client:
                     failures += 1
                 else:
                     free += 1
-                allowed = self.tries if again.connected else min(self.tries, UNCONNECTED_TRIES)
+                hopeful = again.connected or host.reached
+                allowed = self.tries if hopeful else min(self.tries, UNCONNECTED_TRIES)
                 if failures >= allowed or host.parked:
                     raise
                 self._pause(again, failures)

@@ -24,6 +24,7 @@ MAX_GAP_S = 60.0  # that a busy or slow host can bring about; a recipe's own may
 UNDER_WAY = 4  # requests to one host at once, on average, while it answers slowly (Scrapy's target concurrency)
 EASE = 0.9  # what remains, after each good answer, of a gap that the host does not need any more
 FLOOR_S = 60.0  # how long a run's pace holds the others on the same folder after its last request
+PATIENCE_S = 60.0  # how long a host that gave files may fail until it is parked
 MAX_HOLD_S = 3600.0  # what lies further ahead was written before the machine was started anew
 PORTS = {"http": 80, "https": 443}
 SLOTS = 1 << 16
@@ -119,7 +120,9 @@ class Host:
     _tickets: int = 0
     _serving: int = 0
     _failed: int = 0  # files in a row that did not come
+    _gave_at: float = -math.inf  # when it gave a final answer last
     _parked: str = ""
+    reached: bool = False  # it has answered in this run, whatever it said
 
     def take_turn(self, gap_s: float, stop: threading.Event) -> None:
         """Return when the next request may be sent; at once when *stop* is set.
@@ -161,6 +164,7 @@ class Host:
     def answered(self, latency_s: float, *, busy: bool) -> None:
         """Learn from an answer: double the gap of a busy host, follow a slow one, ease off where all is well."""
         with self._slate.of(self.name, self._clock) as (state, now):
+            self.reached = True
             bearable = latency_s / UNDER_WAY
             if busy and now - latency_s < state.busy_at:
                 return  # it was sent before the host could be given more time
@@ -175,13 +179,17 @@ class Host:
 
     def recovered(self) -> None:
         """Trust the host again: it gave a final answer."""
-        self._failed = 0
+        with self._turn:
+            self._failed, self._gave_at = 0, self._clock()
 
     def failed(self, why: str, limit: int) -> None:
-        """Count a file that did not come; after *limit* in a row the host is parked for the rest of the run."""
+        """Count a file that did not come; after *limit* in a row the host is parked for the rest of the run.
+
+        Not while it gave another only just now: then these files are to blame, or it is being started anew.
+        """
         with self._turn:
             self._failed += 1
-            if self._failed >= limit:
+            if self._failed >= limit and self._clock() - self._gave_at > PATIENCE_S:
                 self._parked = why
 
     @property
