@@ -741,3 +741,12 @@ def test_a_host_that_has_answered_gets_all_tries_when_it_takes_no_connection(tar
     known = client(tries=6, hosts=patient.hosts, random=Dice())
     assert get(known, f"{server.address}/a.jpg", target) == Refused(Reason.UNREACHABLE, "takes no connection")
     assert len(pauses) == 5
+
+
+def test_no_cookie_is_kept(server: faulty.Server) -> None:
+    """Each thread would have its own, a host could fill the memory with them, and follow us about."""
+    polite = client()
+    polite.get_json(server.on("/a", reply(200, "[]", Set_Cookie="k=v; Path=/")))
+    polite.get_json(server.on("/b", reply(200, "[]")))
+
+    assert "Cookie" not in server.asked("/b")[0].headers

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -470,6 +471,7 @@ class Client:
             session.mount(scheme, Adapter(self._wire()))
         session.headers["User-Agent"] = self.user_agent
         session.auth = _send_no_login  # or requests would send what it finds in a .netrc
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         session.trust_env = kind == "far"  # a proxy cannot reach our own loopback
         setattr(self._local, kind, session)
         with self._lock:
