@@ -470,3 +470,16 @@ def _open_all(barrier: Any, failed: Any, paths: list[Path]) -> None:
         except CatalogError as error:
             errors.append(str(error))
     failed.put(errors)
+
+
+def test_what_was_said_since_a_moment_can_be_asked_for(timed: Catalog, clock: Clock) -> None:
+    """By whatever run; what was said before it is passed over."""
+    post = make.post()
+    timed.record("scrape", "f", [(post.id, Kept(post, (make.image(),)))])
+
+    said = timed.said_since("scrape", "f", post.id, clock.now)
+
+    assert said is not None
+    assert (said.reason, said.outputs) == (None, (make.image(),))
+    assert timed.said_since("scrape", "f", post.id, clock.now + timedelta(seconds=1)) is None
+    assert timed.said_since("scrape", "g", post.id, clock.now) is None
