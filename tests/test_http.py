@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -750,3 +751,23 @@ def test_no_cookie_is_kept(server: faulty.Server) -> None:
     polite.get_json(server.on("/b", reply(200, "[]")))
 
     assert "Cookie" not in server.asked("/b")[0].headers
+
+
+def test_stop_ends_a_connecting_at_once(target: Path) -> None:
+    """To a machine that drops what is sent to it, as behind many a firewall."""
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # more than it takes
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0.0)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        time.sleep(0.1)
+        hurried = client(connect_timeout_s=8.0)
+        threading.Timer(0.3, hurried.stop.set).start()
+
+        begin = time.monotonic()
+        with pytest.raises(Stopped):
+            get(hurried, f"http://127.0.0.1:{full.getsockname()[1]}/a", target)
+        assert time.monotonic() - begin < 2.0

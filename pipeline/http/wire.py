@@ -16,6 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from pipeline.http.answers import NeverError
 
@@ -120,22 +121,36 @@ class _Told(HTTPConnection):
         self.wire.add(self.sock)
 
     def _new_conn(self) -> socket.socket:
-        """Look the host up and refuse a private one before a single packet is sent to it, and once more after.
+        """Look the host up once, refuse a private one before a packet is sent to it, and connect so that it can be cut.
 
-        A name may be looked up differently the second time. A proxy looks names up itself, and may well be near.
+        A proxy looks names up itself, and may well be near.
         """
-        if self.wire.private or self.proxy is not None:
+        if self.proxy is not None or hasattr(self, "_socks_options"):
             return super()._new_conn()
-        with suppress(OSError):  # connecting looks it up again, and tells what is wrong
-            for *_, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-                _refuse_private(self.host, str(address[0]))
-        connection = super()._new_conn()
         try:
-            _refuse_private(self.host, str(connection.getpeername()[0]))
-        except NeverError:
-            connection.close()
-            raise
-        return connection
+            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        if not self.wire.private:
+            for *_, address in found:
+                _refuse_private(self.host, str(address[0]))
+        trouble = OSError("no address")
+        for family, kind, protocol, _, address in found:
+            one = socket.socket(family, kind, protocol)
+            self.wire.add(one)
+            try:
+                one.settimeout(self.timeout)
+                for option in self.socket_options or ():
+                    one.setsockopt(*option)
+                one.connect(address)
+            except OSError as error:
+                one.close()
+                trouble = error
+            else:
+                return one
+            if self.wire.cut:
+                break
+        raise NewConnectionError(self, str(trouble)) from trouble
 
 
 def refuse_private_name(host: str) -> None:
