@@ -9,19 +9,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 from urllib.parse import urlsplit
 
 from pipeline.ahead import Ahead
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
@@ -30,7 +32,7 @@ from pipeline.detectors import lbpcascade
 from pipeline.errors import BoardError, DetectorError, IncompleteError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
-from pipeline.http import Client, Hosts, Stopped
+from pipeline.http import Client, Hosts, Refused, Stopped
 from pipeline.judge import Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
 from pipeline.manifest import ManifestRow, row, split_of
 from pipeline.recipe import (
@@ -44,7 +46,7 @@ from pipeline.recipe import (
     WebSection,
     source_name,
 )
-from pipeline.records import FaceCrop, Image, Post
+from pipeline.records import FaceCrop, Image, Post, Reason
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles, Tally, host_of
 from pipeline.select import SelectPosts
@@ -223,6 +225,7 @@ class Build:
             stack.callback(self._workers.close)
             self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
             stack.callback(self._sandbox.close)
+            self._began = datetime.now(UTC)
             self._run = self.catalog.begin_run(self.recipe.name)
             self._stack = stack.pop_all()
         return self
@@ -291,7 +294,12 @@ class Build:
         began = time.monotonic()
         if self.settings.fetch_ahead and self.settings.limit is None:  # which posts are the newest shows at the end
             self._ahead = self._begin_fetching()
-        self._read_sources()
+        try:
+            self._read_sources()
+        except Stopped:
+            if self._ahead is not None:
+                self._ahead.tell()  # the files could not be fetched: that is why the listing was stopped
+            raise
         self._items = self._listed()
         found = len(self._items)
         if not found:
@@ -423,11 +431,21 @@ class Build:
             claims=self._claims,
             threads=scrape.threads,
             per_host=scrape.per_host,
-            image=lambda md5: self.catalog.image(stage.name, fingerprint(stage), md5),
+            said=lambda post: self._said(stage, post),
             tally=self._tally,
             stop=self._stop,
         )
         return stage
+
+    def _said(self, stage: FetchFiles, post: Post) -> Image | Refused | None:
+        """Say what another run has found out of the file of *post* while this one was at work, or any of its md5."""
+        mark = fingerprint(stage)
+        match self.catalog.said_since(stage.name, mark, post.id, self._began):
+            case Remembered(reason=None, outputs=(Image() as image,)):
+                return image
+            case Remembered(reason=Reason() as reason, detail=detail) if not reason.transient:
+                return Refused(reason, detail)
+        return None if post.md5 is None else self.catalog.image(stage.name, mark, post.md5)
 
     def _dedup_images(self) -> StageReport:
         report = self._through(DropSameBytes())
@@ -644,10 +662,15 @@ def _failures(reading: Mapping[Future[None], str]) -> dict[str, BoardError]:
 
 def _by_turns(posts: Iterable[Post]) -> list[Post]:
     """Order posts so that no host has to wait for the end of another."""
-    lanes: dict[str, list[Post]] = {}
+    turns: list[list[Post]] = []
+    taken: Counter[str] = Counter()
     for post in posts:
-        lanes.setdefault(host_of(post), []).append(post)
-    return [post for post in chain.from_iterable(zip_longest(*lanes.values())) if post is not None]
+        turn = taken[host := host_of(post)]
+        taken[host] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(post)
+    return list(chain.from_iterable(turns))
 
 
 def key_name(address: str) -> str:
