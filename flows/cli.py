@@ -242,6 +242,8 @@ def status(
 
     with _opened(data, catalog) as (known, folder):
         found = ask(known, folder.releases)
+        if found.last_run and found.last_run["state"] == "running" and not folder.at_work(found.last_run["recipe"]):
+            found.last_run["state"] = "killed"  # the next run of it says so in the catalog too
     if as_json:
         print(json.dumps({"data": str(data), **found.to_json()}, indent=2))
         return
@@ -250,6 +252,8 @@ def status(
         out.print("nothing was run yet; try `flow run build-dataset`")
         return
     out.print(f"last run: {last['recipe']}, {last['state']}, began {last['started_at'][:19]} UTC", highlight=False)
+    if last["note"]:
+        out.print(last["note"], highlight=False, soft_wrap=True)
     if last["reports"]:  # a run tells of its stages when it has ended
         out.print(summary(StageReport(**report) for report in last["reports"]))
     if found.hosts:

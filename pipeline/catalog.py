@@ -363,9 +363,9 @@ class Catalog:
             )
             return int(result.inserted_primary_key[0])  # type: ignore[index]
 
-    def end_run(self, run: int, state: str, reports: Sequence[Mapping[str, Any]]) -> None:
-        """Note how a run ended and what its stages counted."""
-        values = {"state": state, "ended_at": self._now(), "reports": json.dumps(list(reports))}
+    def end_run(self, run: int, state: str, reports: Sequence[Mapping[str, Any]], note: str = "") -> None:
+        """Note how a run ended, what its stages counted, and what went wrong."""
+        values = {"state": state, "note": note, "ended_at": self._now(), "reports": json.dumps(list(reports))}
         with self._transaction() as connection:
             connection.execute(sa.update(RUNS).where(RUNS.c.seq == run).values(**values))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -20,7 +20,6 @@ from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
-from urllib.parse import urlsplit
 
 from pipeline.ahead import Ahead
 from pipeline.catalog import Catalog, Remembered
@@ -51,6 +50,7 @@ from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles, Tally, host_of
 from pipeline.select import SelectPosts
 from pipeline.sources import BOARDS, DIALECTS, Source, erogamescape, getchu
+from pipeline.sources.board import key_name
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
@@ -151,6 +151,14 @@ class DataFolder:
         file.flush()
         return file
 
+    def at_work(self, recipe: str) -> bool:
+        """Say whether a run of a recipe really goes on, whatever the catalog says."""
+        try:
+            self.lock(recipe).close()
+        except StoreError:
+            return True
+        return False
+
     def _open(self, name: str) -> TextIO:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -200,6 +208,7 @@ class Build:
         self._images: dict[str, Image] = {}
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
+        self._note = ""
         self._tally = Tally()
         self._noted = 0.0
         self._listing = threading.Lock()
@@ -230,13 +239,14 @@ class Build:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stop.set()
         if self._ahead is not None:
             self._ahead.close()
         state = "completed" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
+        note = f"{error}" if state == "failed" else self._note
         try:
-            self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports])
+            self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports], note)
         finally:
             self._stack.close()
 
@@ -338,6 +348,7 @@ class Build:
             raise hopeless[0]
         for name, error in failed.items():
             self._say(f"WARNING: {name} was not read to its end, the next run goes on there: {error}")
+            self._note = f"{name} was not read to its end: {error}"
 
     def _read(self, source: Source) -> None:
         """List what is new in one source, alone of all runs."""
@@ -639,7 +650,10 @@ class Build:
         if board.startswith(("http://", "https://")):
             return board.rstrip("/"), DIALECTS[kind]
         if board not in BOARDS:
-            raise UsageError(f"{board}: no such board; use {', '.join(sorted(BOARDS))} or an address (https://…)")
+            near = difflib.get_close_matches(board, BOARDS, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            known = ", ".join(sorted(BOARDS))
+            raise UsageError(f"{board}: no such board; {hint}use {known} or an address that begins with https://")
         if BOARDS[board].func is not DIALECTS[kind]:
             speaks = next(name for name, source in DIALECTS.items() if BOARDS[board].func is source)
             raise UsageError(f'{board}: speaks another dialect; write kind = "{speaks}" for it, not "{kind}"')
@@ -671,14 +685,6 @@ def _by_turns(posts: Iterable[Post]) -> list[Post]:
             turns.append([])
         turns[turn].append(post)
     return list(chain.from_iterable(turns))
-
-
-def key_name(address: str) -> str:
-    """Name a host as environment variables do: ``https://danbooru.donmai.us`` is ``DANBOORU_DONMAI_US``.
-
-    Keys belong to a host, not to a name that a recipe from elsewhere may give to any host.
-    """
-    return re.sub(r"[^A-Z0-9]", "_", (urlsplit(address).hostname or "").upper())
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:

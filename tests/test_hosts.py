@@ -66,6 +66,17 @@ def test_a_gap_lies_between_two_requests(clock: Clock) -> None:
     assert gaps(turns(Hosts(clock=clock), clock, 2.0, 4)) == pytest.approx([2.0 * SLACK] * 3)
 
 
+def test_the_gap_begins_when_the_connection_stands(clock: Clock) -> None:
+    """A request that was let through and took a while to leave is not followed too closely."""
+    hosts = Hosts(clock=clock)
+    turns(hosts, clock, 2.0, 1)
+    clock.now += 0.7
+
+    hosts.at(NAME).passed()
+
+    assert turns(hosts, clock, 2.0, 1) == pytest.approx([1000.7 + 2.0 * SLACK])
+
+
 def test_hosts_do_not_wait_for_each_other(clock: Clock) -> None:
     """A pace is one host's."""
     hosts = Hosts(clock=clock)

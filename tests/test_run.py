@@ -19,7 +19,8 @@ from pipeline.errors import InvariantError, StoreError
 from pipeline.judge import failed_before, recall_stage, run_stage
 from pipeline.recipe import load
 from pipeline.records import Post, Reason
-from pipeline.run import Build, DataFolder, Settings, _by_turns, key_name
+from pipeline.run import Build, DataFolder, Settings, _by_turns
+from pipeline.sources.board import key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
 
@@ -252,6 +253,15 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
         folder.lock("a")
 
     folder.lock("a").close()
+
+
+def test_a_run_is_at_work_as_long_as_it_lives(tmp_path: Path) -> None:
+    """By its lock, which dies with it; the catalog of a killed run still says that it runs."""
+    folder = DataFolder(tmp_path)
+
+    with folder.lock("a"):
+        assert (folder.at_work("a"), folder.at_work("b")) == (True, False)
+    assert not folder.at_work("a")
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ class TryAgain(Exception):  # noqa: N818  a signal inside this package, not an e
         self.hold = hold  # the address whose host asks everybody to wait, not this request alone
         self.connected = connected
         self.counts = True
+        self.advice = ""  # what a person should do, where it is not plain
 
 
 class TooSlow(TryAgain):

@@ -259,6 +259,7 @@ class Client:
         host.take_turn(gap_s, self.stop)
         self._raise_if_stopped()
         sent_at = self.clock()
+        self._wire().connected = host.passed
         with self._watched(sent_at + self.headers_timeout_s, "does not answer in time"):
             response = self._send(request)
         host.answered(self.clock() - sent_at, busy=response.status_code in SLOW_DOWN)
@@ -371,7 +372,7 @@ class Client:
         try:
             return self._persist(url, attempt)
         except TryAgain as again:
-            raise BoardError(f"{origin_of(url)[1]}: {again.why}; {_advice_for(again)}") from again
+            raise BoardError(f"{origin_of(url)[1]}: {again.why}; {again.advice or _advice_for(again)}") from again
         except NeverError as never:
             kind = Gone if never.status in GONE else BoardError
             todo = advice.get(never.status) or never.advice or "check the address of this source"
@@ -397,7 +398,9 @@ class Client:
             return read(body)
         except (ValueError, RecursionError) as error:
             words = words_of(body)
-            raise TryAgain(f"gives no {form}{f': {words!r}' if words else ''}") from error
+            again = TryAgain(f"gives no {form}{f': {words!r}' if words else ''}")
+            again.advice = "check the address and the kind of this source, or try again later"
+            raise again from error
 
     def _refuse_list(self, response: requests.Response) -> None:
         words = ""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,10 +42,14 @@ class _State:
     floor_until: float = 0.0  # when that run is taken to be over
     busy_at: float = 0.0  # when the gap was doubled last
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All of it, in the order of its writing."""
+        return self.last, self.not_before, self.gap_s, self.floor_s, self.floor_until, self.busy_at
+
     def checked(self, now: float) -> _State:
         """Forget what cannot be: damage, or another life of the machine."""
-        values = astuple(self)
-        sane = all(math.isfinite(value) and value >= 0 for value in values)
+        sane = all(math.isfinite(value) and value >= 0 for value in self.values)
         past = self.last <= now and self.busy_at <= now
         return self if sane and past and self.not_before <= now + MAX_HOLD_S else _State()
 
@@ -83,10 +87,10 @@ class _Slate:
                     raw = os.pread(file, SLOT.size, slot * SLOT.size)
                     moment = now()
                     state = (_State(*SLOT.unpack(raw)) if len(raw) == SLOT.size else _State()).checked(moment)
-                    before = astuple(state)
+                    before = state.values
                     yield state, moment
-                    if astuple(state) != before:
-                        os.pwrite(file, SLOT.pack(*astuple(state)), slot * SLOT.size)
+                    if state.values != before:
+                        os.pwrite(file, SLOT.pack(*state.values), slot * SLOT.size)
             except OSError as error:
                 raise StoreError(f"{self._file}: {error.strerror}; free some space or choose --data") from error
 
@@ -155,6 +159,11 @@ class Host:
             if due <= now:
                 state.last = now
             return max(0.0, due - now)
+
+    def passed(self) -> None:
+        """Count the gap from now on: the connection that took so long stands, and what was let through is sent."""
+        with self._slate.of(self.name, self._clock) as (state, now):
+            state.last = now
 
     def hold(self, seconds: float) -> None:
         """Let nobody through for *seconds*."""

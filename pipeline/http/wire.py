@@ -32,6 +32,7 @@ class Wire:
 
     private: bool  # may reach this machine and those of a private network
     cut: bool = False
+    connected: Callable[[], None] = lambda: None  # told when a connection stands: what is asked is sent only now
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -119,6 +120,7 @@ class _Told(HTTPConnection):
         """Connect, and say so."""
         super().connect()
         self.wire.add(self.sock)
+        self.wire.connected()
 
     def _new_conn(self) -> socket.socket:
         """Look the host up once, refuse a private one before a packet is sent to it, and connect so that it can be cut.

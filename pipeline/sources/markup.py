@@ -1,7 +1,7 @@
 """Hides HTML that strangers wrote: tags and text in a row, as a browser would understand them.
 
-lxml reads it: html.parser of Python 3.11 works for minutes on a megabyte of `<!--`, and whoever writes a page could hold
-a run up so. lxml gives up on what lies deeper than any page is.
+lxml reads it: html.parser of Python 3.11 works for minutes on a megabyte of `<!--`, and whoever writes a page could
+hold a run up so. lxml gives up on what lies deeper than any page is.
 """
 
 from __future__ import annotations
