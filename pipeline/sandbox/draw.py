@@ -510,7 +510,7 @@ def draw_decoy(seed: Sequence[int]) -> Drawing:
     size = (int(rng.integers(700, 1100)), int(rng.integers(700, 1100)))
     canvas = scene(rng, size)
     draw = ImageDraw.Draw(canvas)
-    thing = DECOYS[int(rng.integers(len(DECOYS)))]
+    thing = _DECOYS[int(rng.integers(len(_DECOYS)))]
     for _ in range(int(rng.integers(1, 4))):
         radius = _between(rng, 0.1, 0.24) * min(canvas.size)
         x = _between(rng, radius, canvas.width - radius)
@@ -595,11 +595,11 @@ def _mushroom(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng:
     draw.polygon([(round(a), round(b)) for a, b in stem], fill=(190, 120, 110))
 
 
-DECOYS: tuple[Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None], ...] = (
+# Nobody takes these for a person.
+THINGS: tuple[Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None], ...] = (
     _toy,
     _owl,
     _smiley,
     _house,
-    _mushroom,
-    _mushroom,  # twice: the best of them
 )
+_DECOYS = (*THINGS, _mushroom, _mushroom)  # twice: the best of them

@@ -24,7 +24,7 @@ from PIL import ImageChops, ImageDraw
 from pipeline.errors import StoreError, UsageError
 from pipeline.records import Box, Record
 from pipeline.sandbox import creatures, finish, props
-from pipeline.sandbox.draw import CAST, DECOYS, Size, dressed, pose_at, scene
+from pipeline.sandbox.draw import CAST, THINGS, Size, dressed, pose_at, scene
 from pipeline.sandbox.figure import (
     EYES,
     HAIR,
@@ -454,7 +454,7 @@ _ORDERS: dict[Difficulty, _Order] = {
     Difficulty.PLAIN: _Order(),
     Difficulty.CROWD: _Order(people=(6, 12), side=(56, 170), fill=0.6),
     Difficulty.SMALL: _Order(people=(1, 6), side=(SMALLEST, 48), fill=0.4),
-    Difficulty.CLOSE_UP: _Order(people=(1, 1), side=(330, 1000), fill=0.95),
+    Difficulty.CLOSE_UP: _Order(people=(1, 1), side=(700, 1100), fill=0.95),
     Difficulty.THREE_QUARTER: _Order(posing=_three_quarter),
     Difficulty.PROFILE: _Order(posing=_sideways),
     Difficulty.TILTED: _Order(posing=_tilted),
@@ -478,7 +478,7 @@ _ORDERS: dict[Difficulty, _Order] = {
     Difficulty.ANIMAL: _Order(people=(-1, 2), behind=_of(4, creatures.ANIMALS)),
     Difficulty.DOLL: _Order(people=(-1, 2), behind=_of(4, creatures.DOLLS)),
     Difficulty.LOGO: _Order(people=(0, 0), behind=_of(5, creatures.LOGOS)),
-    Difficulty.PATTERN: _Order(people=(0, 0), behind=_of(5, (*creatures.PATTERNS, *DECOYS))),
+    Difficulty.PATTERN: _Order(people=(0, 0), behind=_of(5, (*creatures.PATTERNS, *THINGS))),
     Difficulty.TOON: _Order(people=(1, 5)),
 }
 
