@@ -7,6 +7,7 @@ strokes for eyes; a figure that is made to look like a character would be drawn 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -143,8 +144,8 @@ def build(
     """
     if count < 1 or not difficulties:
         raise UsageError(f"{count} pictures of {len(difficulties)} difficulties: at least one of each is needed")
-    words = "" if tuple(difficulties) == tuple(Difficulty) else "-" + "-".join(difficulties)
-    place = folder / f"hard-{VERSION}-{count}-{seed}{words}"
+    which = hashlib.sha256(" ".join(difficulties).encode()).hexdigest()[:8]
+    place = folder / f"hard-{VERSION}-{count}-{seed}-{which}"
     if (place / "truth.json").exists():
         return _load(place)
     try:

@@ -11,7 +11,7 @@ import make
 import numpy as np
 import pytest
 
-from pipeline.benchmark import Picture, Truth, load, ways
+from pipeline.benchmark import Guess, Picture, Truth, load, ways
 from pipeline.benchmark.ways import ANIMEFACE_SCRIPT, CASCADE_SCRIPT, animeface_script, cascade_script, check, look
 from pipeline.detectors import build
 from pipeline.errors import DetectorError, UsageError
@@ -64,7 +64,9 @@ def test_the_cascade_script_answers_what_the_script_answers(drawn: list[Labelled
     """The boxes of `detectMultiScale` with 5 neighbours, and unsure ones that are no answer."""
     classifier = cv2.CascadeClassifier(str(Path(os.environ["KAOSET_CASCADES"]) / "lbpcascade_animeface.xml"))
     for one in drawn:
-        grey_HW = cv2.equalizeHist(cv2.cvtColor(cv2.imread(str(one.path)), cv2.COLOR_BGR2GRAY))
+        bgr_HWC = cv2.imread(str(one.path))
+        assert bgr_HWC is not None
+        grey_HW = cv2.equalizeHist(cv2.cvtColor(bgr_HWC, cv2.COLOR_BGR2GRAY))
         boxes = classifier.detectMultiScale(grey_HW, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
 
         guesses = cascade_script(one.path)
@@ -142,5 +144,5 @@ def test_a_picture_that_kills_the_script_holds_nothing(store: Store, pool: Worke
     assert found == {picture.image.sha256: ()}
 
 
-def die(_path: Path) -> list[ways.Guess]:
+def die(_path: Path) -> list[Guess]:
     os.abort()

@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def what_moves(first: Pictures.Image, second: Pictures.Image) -> Box:
     """The part of a picture in which two drawings differ."""
-    left, top, right, bottom = ImageChops.difference(first, second).getbbox()
+    left, top, right, bottom = ImageChops.difference(first, second).getbbox() or (0, 0, 0, 0)
     return Box(left=left, top=top, width=right - left, height=bottom - top)
 
 
