@@ -51,6 +51,7 @@ def read_csv(path: Path) -> list[Truth]:
     group of a picture is the label that all of its rows have.
     """
     faces: dict[str, list[Box]] = {}
+    paths: dict[str, Path] = {}
     labels: dict[str, set[str]] = defaultdict(set)
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file, strict=True)
@@ -63,6 +64,8 @@ def read_csv(path: Path) -> list[Truth]:
                 name = (row["file"] or "").strip()
                 if not name or None in row:
                     raise UsageError(f"{where}: {'more cells than columns' if name else 'names no file'}")
+                if name not in faces:
+                    paths[name] = _picture(path.parent, name, where)
                 faces.setdefault(name, []).extend(_boxes([row[column] for column in _COLUMNS[1:]], where))
                 labels[name].add((row.get("label") or "").strip())
         except csv.Error as error:
@@ -71,7 +74,7 @@ def read_csv(path: Path) -> list[Truth]:
         raise UsageError(f"{path}: no rows; one for each face is needed")
     return [
         Truth(
-            path=_picture(path.parent, name, str(path)),
+            path=paths[name],
             faces=tuple(boxes),
             group=next(iter(labels[name])) if len(labels[name]) == 1 else "",
         )

@@ -78,7 +78,7 @@ def test_different_labels_in_one_picture_make_no_group(folder: Path) -> None:
         ("a.png,10,20,0,40", "labels.csv:3: a box of 0 × 40 pixels is empty"),
         ("a.png,10,20,30,40,50,60", "labels.csv:3: more cells than columns"),
         (",10,20,30,40", "labels.csv:3: names no file"),
-        ("c.png,10,20,30,40", "names c.png, which is not in"),
+        ("c.png,10,20,30,40", "labels.csv:3: names c.png, which is not in"),
     ],
 )
 def test_a_bad_row_is_named(folder: Path, line: str, message: str) -> None:
