@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.pixels import BadImage, Pixels, cut, decode, encode_png, phash, resize
+from pipeline.pixels import BadImage, Pixels, cut, decode_in_worker, encode_png, phash, resize
 from pipeline.records import Box, Detection, FaceCrop, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
@@ -61,7 +61,7 @@ def _cut_all(
 ) -> list[Outcome[Detection, FaceCrop]]:
     """Cut detections of one image, in a worker."""
     try:
-        pixels_HWC = decode(store.get(detections[0].image_sha256), max_pixels=max_pixels)
+        pixels_HWC = decode_in_worker(store.get(detections[0].image_sha256), max_pixels=max_pixels)
     except BadImage as bad:
         return [Dropped(item, bad.reason, bad.detail) for item in detections]
     return [_cut_one(store, pixels_HWC, item, zoom, size, max_padding) for item in detections]

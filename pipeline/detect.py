@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.detectors import Detector, Face, build
-from pipeline.pixels import BadImage, Pixels, cut, decode, fit, resize, rotate, scale_to
+from pipeline.detectors import Detector, Face, build, named
+from pipeline.pixels import BadImage, Pixels, cut, decode_in_worker, fit, resize, rotate, scale_to
 from pipeline.records import Box, Detection, Image, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
@@ -53,13 +53,15 @@ class DetectFaces:
     workers: Workers = effect()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be looked with.
+        """Refuse what cannot be looked with, and name what is a file by what it holds: another file judges anew.
 
         Raises:
             ValueError: Neither one nor two detectors are named.
+            UsageError: There is no such detector, or its file is not what it must be.
         """
         if not 1 <= len(self.detectors) <= 2:
             raise ValueError(f"detectors {self.detectors}: one, or one that proposes and one that judges")
+        object.__setattr__(self, "detectors", tuple(named(one) for one in self.detectors))
 
     def key(self, item: Image, /) -> str:
         """Name the image by its bytes."""
@@ -70,6 +72,7 @@ class DetectFaces:
 
         Raises:
             DetectorError: A detector is missing, or blind.
+            RecipeError: A detector's file is missing, or not what it must be.
             StoreError: The bytes of an image are not in the store.
         """
         look = functools.partial(_look, store, self.detectors, self.side, self.min_face, self.max_pixels)
@@ -93,7 +96,7 @@ def _look(
     """Find the faces of one image, in a worker."""
     first, *others = (_built(name) for name in detectors)
     try:
-        picture_HWC = decode(store.get(image.sha256), max_pixels=max_pixels, at_least=side * _CLOSER)
+        picture_HWC = decode_in_worker(store.get(image.sha256), max_pixels=max_pixels, at_least=side * _CLOSER)
     except BadImage as bad:
         return Dropped(image, bad.reason, bad.detail)
     smallest = max(1.0, min_face * picture_HWC.shape[1] / image.width)

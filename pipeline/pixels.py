@@ -7,13 +7,16 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from pipeline.errors import StoreError
 from pipeline.records import Box, Reason
 
 Pixels = NDArray[np.uint8]
@@ -81,6 +84,8 @@ _SRGB = ImageCms.createProfile("sRGB")
 _MAX_SCANS = 100
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # ITU-T T.81, B.1.1.2
 
+_BAND = 256  # rows
+
 _PHASH_SIDE = 256  # pixels; the hash itself looks at 32 x 32, so the coarsest JPEG reduction will do
 
 
@@ -96,6 +101,14 @@ class BadImage(Exception):  # noqa: N818 -- bad data is no error of ours: it end
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[BadImage], tuple[Reason, str]]:
+        """Pickle it by what made it, for a worker that says so to its parent."""
+        return type(self), (self.reason, self.detail)
+
+
+class TooHungry(BadImage):
+    """These bytes make their decoder ask for more memory than it gets; whoever has a worker lets that worker judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,38 @@ def inspect(data: bytes, *, max_pixels: int) -> Still:
     return Still(kind, width, height, str(imagehash.phash(upright)))
 
 
+def inspect_file(path: Path, *, max_pixels: int) -> Still | BadImage:
+    """Give what `inspect` gives or raises, for a file; for a worker, which a decoder may crash.
+
+    Raises:
+        MemoryError: The picture, or this process, takes too much.
+        StoreError: The file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); check the data folder") from error
+    try:
+        return inspect(data, max_pixels=max_pixels)
+    except TooHungry as hungry:
+        raise MemoryError(hungry.detail) from None
+    except BadImage as bad:
+        return bad
+
+
+def decode_in_worker(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixels:
+    """Decode as `decode` does, in a process that may run out of memory.
+
+    Raises:
+        BadImage: It is not a whole still picture.
+        MemoryError: The picture, or this process, takes too much.
+    """
+    try:
+        return decode(data, max_pixels=max_pixels, at_least=at_least)
+    except TooHungry as hungry:
+        raise MemoryError(hungry.detail) from None
+
+
 def decode(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixels:
     """Decode a still picture: upright, in sRGB, over white where it is transparent.
 
@@ -142,7 +187,10 @@ def decode(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixe
         BadImage: It is not a whole still picture.
     """
     upright, _ = _load(_open(data, max_pixels), data, at_least)
-    return np.array(upright)
+    pixels_HWC = np.empty((upright.height, upright.width, 3), np.uint8)
+    for top, band in _bands(upright):
+        pixels_HWC[top : top + _BAND] = np.asarray(band)
+    return pixels_HWC
 
 
 def resize(pixels_HWC: Pixels, size: int) -> Pixels:
@@ -289,18 +337,22 @@ def _load(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.
             width, height = (max(1, side * at_least // longer) for side in image.size)
             image.draft(None, (width, height))
         image.load()
-        turn = _orientation(image)
-        plain = _reduced(_eight_bits(image), at_least)
-        upright = _over_white(_in_srgb(plain, image.info.get("icc_profile")))
+        turn, profile = _orientation(image), image.info.get("icc_profile")
+        # One name for all of them: what has been turned into something else is let go.
+        image = _reduced(_eight_bits(image), at_least)
+        image = _in_srgb(image, profile)
+        image = _over_white(image)
     except _HOSTILE as error:
         raise _spoilt(data, error) from None
     if turn in _UPRIGHT:
-        upright = upright.transpose(_UPRIGHT[turn])
-    return upright, turn in _ON_ITS_SIDE
+        image = image.transpose(_UPRIGHT[turn])
+    return image, turn in _ON_ITS_SIDE
 
 
 def _spoilt(data: bytes, error: Exception) -> BadImage:
     """Tell a picture that was cut off from one that is broken inside."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return TooHungry(Reason.CORRUPT, "takes too much memory")
     if isinstance(error, Image.DecompressionBombError):
         return BadImage(Reason.TOO_MANY_PIXELS, str(error))
     detail = "does not decode" if " at 0x" in str(error) else f"{type(error).__name__}: {error}"
@@ -390,9 +442,16 @@ def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode == "LA":
-        image = image.convert("RGBA")
-    if image.mode != "RGBA":
+    if image.mode not in {"LA", "RGBA"}:
         return image.convert("RGB")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image).convert("RGB")
+    plain = Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        white = Image.new("RGBA", band.size, (255, 255, 255, 255))
+        plain.paste(Image.alpha_composite(white, band.convert("RGBA")).convert("RGB"), (0, top))
+    return plain
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Go through a picture from top to bottom, so that what is made of it on the way is never as large as all of it."""
+    for top in range(0, image.height, _BAND):
+        yield top, image.crop((0, top, image.width, min(top + _BAND, image.height)))

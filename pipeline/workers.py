@@ -50,7 +50,7 @@ _START_S = 120.0  # a loaded machine needs seconds to import NumPy and OpenCV; m
 _NO_MEMORY = 70  # exit status (EX_SOFTWARE); what ran out of memory is as good as crashed
 _CV_NO_MEMORY = -4  # cv::Error::StsNoMem; cv2.error is no MemoryError
 
-MEMORY = 3 << 30  # bytes; Pillow takes 25 for a pixel of a transparent WebP, and a hundred million pixels are allowed
+MEMORY = 5 << 29  # bytes; Pillow takes up to 18 for a pixel of a transparent WebP, and a hundred million are allowed
 
 # Each process does one thing; libraries that start a thread for each core would make them fight for the cores.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

@@ -77,7 +77,7 @@ def test_a_crash_costs_one_task(workers: Workers) -> None:
     results = dict(workers.map(planted.misbehave, tasks))
 
     assert results.pop("abort") == Crashed("SIGABRT")
-    assert results.pop("no memory") == Crashed("more than 3072 MB of memory")
+    assert results.pop("no memory") == Crashed("more than 2560 MB of memory")
     assert results.pop("leave") == Crashed("exit status 3")
     assert results == {name: f"{name} done" for name in "abcdefghij"}
 
