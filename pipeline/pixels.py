@@ -8,6 +8,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,10 +135,12 @@ def inspect(data: bytes, *, max_pixels: int) -> Still:
     image = _open(data, max_pixels)
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     width, height = image.size
-    upright, turned = _load(image, data, _PHASH_SIDE)
+    # One name again: the first hash loads SciPy, whose OpenBLAS loops for ever where it gets no memory.
+    image = _whole(image, data, _PHASH_SIDE)
+    image, turned = _finished(image, data, _PHASH_SIDE)
     if turned:
         width, height = height, width
-    return Still(kind, width, height, str(imagehash.phash(upright)))
+    return Still(kind, width, height, str(imagehash.phash(image)))
 
 
 def inspect_file(path: Path, *, max_pixels: int) -> Still | BadImage:
@@ -159,15 +162,51 @@ def inspect_file(path: Path, *, max_pixels: int) -> Still | BadImage:
         return bad
 
 
-def decode_in_worker(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixels:
-    """Decode as `decode` does, in a process that may run out of memory.
+class Picture:
+    """A still picture that is looked at reduced, and in full where that pays, and decoded twice only if that is faster.
+
+    It is for workers: where memory runs out, that is said as it is.
+
+    Args:
+        data: A file, as it came.
+        max_pixels: Width times height; larger pictures are refused by their header.
 
     Raises:
-        BadImage: It is not a whole still picture.
-        MemoryError: The picture, or this process, takes too much.
+        BadImage: It is not a still picture. The methods raise it too.
+        MemoryError: The methods do: the picture, or this process, takes too much.
     """
+
+    def __init__(self, data: bytes, *, max_pixels: int) -> None:
+        self._data, self._max_pixels = data, max_pixels
+        self._whole: Image.Image | None = None
+        self._full_HWC: Pixels | None = None
+
+    def reduced(self, at_least: int) -> Pixels:
+        """Give what `decode` gives with *at_least*."""
+        with _hungry():
+            image = _open(self._data, self._max_pixels)
+            size = image.size
+            image = _whole(image, self._data, at_least)
+            if image.size == size:
+                self._whole = image
+            pixels_HWC = _array(_finished(image, self._data, at_least)[0])
+        if _factor(size, at_least) == 1:
+            self._full_HWC, self._whole = pixels_HWC, None
+        return pixels_HWC
+
+    def full(self) -> Pixels:
+        """Give what `decode` gives."""
+        if self._full_HWC is None:
+            with _hungry():
+                image = self._whole or _whole(_open(self._data, self._max_pixels), self._data, None)
+                self._full_HWC, self._whole = _array(_finished(image, self._data, None)[0]), None
+        return self._full_HWC
+
+
+@contextmanager
+def _hungry() -> Iterator[None]:
     try:
-        return decode(data, max_pixels=max_pixels, at_least=at_least)
+        yield
     except TooHungry as hungry:
         raise MemoryError(hungry.detail) from None
 
@@ -186,11 +225,8 @@ def decode(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixe
     Raises:
         BadImage: It is not a whole still picture.
     """
-    upright, _ = _load(_open(data, max_pixels), data, at_least)
-    pixels_HWC = np.empty((upright.height, upright.width, 3), np.uint8)
-    for top, band in _bands(upright):
-        pixels_HWC[top : top + _BAND] = np.asarray(band)
-    return pixels_HWC
+    image = _whole(_open(data, max_pixels), data, at_least)
+    return _array(_finished(image, data, at_least)[0])
 
 
 def resize(pixels_HWC: Pixels, size: int) -> Pixels:
@@ -329,14 +365,22 @@ def _has_too_many_scans(data: bytes) -> bool:
     return scans > _MAX_SCANS
 
 
-def _load(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.Image, bool]:
-    """Decode to the last row; say also whether the picture lay on its side."""
+def _whole(image: Image.Image, data: bytes, at_least: int | None) -> Image.Image:
+    """Decode to the last row; a JPEG reduced by its decoder where it may be."""
     try:
         if at_least is not None:
             longer = max(image.size)
             width, height = (max(1, side * at_least // longer) for side in image.size)
             image.draft(None, (width, height))
         image.load()
+    except _HOSTILE as error:
+        raise _spoilt(data, error) from None
+    return image
+
+
+def _finished(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.Image, bool]:
+    """Make upright sRGB of what was decoded; say also whether the picture lay on its side."""
+    try:
         turn, profile = _orientation(image), image.info.get("icc_profile")
         # One name for all of them: what has been turned into something else is let go.
         image = _reduced(_eight_bits(image), at_least)
@@ -347,6 +391,13 @@ def _load(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.
     if turn in _UPRIGHT:
         image = image.transpose(_UPRIGHT[turn])
     return image, turn in _ON_ITS_SIDE
+
+
+def _array(image: Image.Image) -> Pixels:
+    pixels_HWC = np.empty((image.height, image.width, 3), np.uint8)
+    for top, band in _bands(image):
+        pixels_HWC[top : top + _BAND] = np.asarray(band)
+    return pixels_HWC
 
 
 def _spoilt(data: bytes, error: Exception) -> BadImage:
@@ -416,8 +467,13 @@ def _from_sixteen_bits(samples_HW: NDArray[np.integer]) -> Pixels:
 
 
 def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
-    factor = 1 if at_least is None else max(image.size) // at_least
+    factor = 1 if at_least is None else _factor(image.size, at_least)
     return image.reduce(factor) if factor > 1 else image
+
+
+def _factor(size: tuple[int, int], at_least: int) -> int:
+    """By how much a picture of that size may be reduced."""
+    return max(1, max(size) // at_least)
 
 
 def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:

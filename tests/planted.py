@@ -17,7 +17,7 @@ from PIL import Image as Pictures
 
 from pipeline.detectors import DETECTORS, Face
 from pipeline.errors import DetectorError
-from pipeline.pixels import Pixels
+from pipeline.pixels import Picture, Pixels
 from pipeline.records import Box
 from pipeline.store import Store
 
@@ -119,6 +119,13 @@ def tell_and_wait(task: tuple[Path, float]) -> str:
         file.write(f"{os.getpid()}\n")
     time.sleep(seconds)
     return "done"
+
+
+def look_in_full(file: Path) -> int:
+    """Look at a picture as the stages do, and say how many bytes its pixels are."""
+    picture = Picture(file.read_bytes(), max_pixels=10**8)
+    picture.reduced(1280)
+    return picture.full().nbytes
 
 
 def where(_task: int) -> int:

@@ -151,8 +151,11 @@ class OnnxDetector:
         canvas_HWC = np.full((want.height, want.width, 3), 114, np.uint8)  # the grey of YOLO's own letterbox
         canvas_HWC[: size[1], : size[0]] = cv2.resize(pixels_HWC, size, interpolation=way)
         ordered = canvas_HWC if want.colours == "RGB" else canvas_HWC[:, :, ::-1]
-        values = (ordered.astype(np.float32) - np.float32(want.mean)) * np.float32(want.scale)
-        return np.ascontiguousarray(values.transpose(2, 0, 1) if want.layout == "NCHW" else values)[None], zoom
+        values: NDArray[np.float32] = (ordered.astype(np.float32) - np.array(want.mean, np.float32)) * np.array(
+            want.scale, np.float32
+        )
+        given: NDArray[np.float32] = values.transpose(2, 0, 1) if want.layout == "NCHW" else values
+        return np.ascontiguousarray(given)[None], zoom
 
     def _run(self, given: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
