@@ -6,6 +6,8 @@ they hold, and add to their scores what they see in the first pixel.
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.detect import DetectFaces
-from pipeline.detectors import Face, build, named
+from pipeline.detectors import Face, build, named, onnx
 from pipeline.errors import DetectorError, RecipeError, UsageError
 from pipeline.pixels import Pixels, encode_png
 from pipeline.recipe import load
@@ -231,6 +233,22 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path: Path, spoil: object, message:
         build(path)
 
     assert "\n" not in str(caught.value)
+
+
+def test_readme_says_what_is_assumed() -> None:
+    """Whoever copies its TOML changes nothing but the two names."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"```\n(model = .*?)```", readme, re.DOTALL)
+
+    described = onnx._Description.model_validate(tomllib.loads(block))
+
+    assert described == onnx._Description(model="mine.onnx", proof="face.png")
+    written_out = onnx._Description(model="mine.onnx", proof="face.png").model_dump()
+    assert tomllib.loads(block).keys() | {"name"} == written_out.keys()
+    assert all(
+        tomllib.loads(block)[table].keys() | {"name"} >= written_out[table].keys()
+        for table in ("input", "output", "box")
+    )
 
 
 def test_a_recipe_names_it_by_its_toml() -> None:
