@@ -172,8 +172,8 @@ class Picture:
         max_pixels: Width times height; larger pictures are refused by their header.
 
     Raises:
-        BadImage: It is not a still picture. The methods raise it too.
-        MemoryError: The methods do: the picture, or this process, takes too much.
+        BadImage: By its methods; it is not a whole still picture.
+        MemoryError: By its methods; the picture, or this process, takes too much.
     """
 
     def __init__(self, data: bytes, *, max_pixels: int) -> None:
@@ -187,11 +187,12 @@ class Picture:
             image = _open(self._data, self._max_pixels)
             size = image.size
             image = _whole(image, self._data, at_least)
-            if image.size == size:
-                self._whole = image
+            drafted = image.size != size
             pixels_HWC = _array(_finished(image, self._data, at_least)[0])
-        if _factor(size, at_least) == 1:
-            self._full_HWC, self._whole = pixels_HWC, None
+        if not drafted and _factor(size, at_least) == 1:
+            self._full_HWC = pixels_HWC
+        elif not drafted:
+            self._whole = image
         return pixels_HWC
 
     def full(self) -> Pixels:
