@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.pixels import BadImage, Pixels, cut, decode, encode_png, phash, resize
+from pipeline.pixels import BadImage, Picture, Pixels, cut, encode_png, phash, resize
 from pipeline.records import Box, Detection, FaceCrop, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
@@ -55,15 +55,26 @@ class CropFaces:
                 case _:
                     yield from result
 
+    @property
+    def cutter(self) -> Callable[[Store, Pixels, tuple[Detection, ...]], list[Outcome[Detection, FaceCrop]]]:
+        """What cuts the faces of one image, for a worker that has its pixels at hand: the outcomes of this stage."""
+        return functools.partial(_cut_from, self.zoom, self.size, self.max_padding)
+
 
 def _cut_all(
     store: Store, zoom: float, size: int, max_padding: float, max_pixels: int, detections: tuple[Detection, ...]
 ) -> list[Outcome[Detection, FaceCrop]]:
     """Cut detections of one image, in a worker."""
     try:
-        pixels_HWC = decode(store.get(detections[0].image_sha256), max_pixels=max_pixels)
+        picture = Picture(store.get(detections[0].image_sha256), max_pixels=max_pixels)
+        return _cut_from(zoom, size, max_padding, store, picture.full(), detections)
     except BadImage as bad:
         return [Dropped(item, bad.reason, bad.detail) for item in detections]
+
+
+def _cut_from(
+    zoom: float, size: int, max_padding: float, store: Store, pixels_HWC: Pixels, detections: tuple[Detection, ...]
+) -> list[Outcome[Detection, FaceCrop]]:
     return [_cut_one(store, pixels_HWC, item, zoom, size, max_padding) for item in detections]
 
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from pipeline.detectors import Detector, Face, build
-from pipeline.pixels import BadImage, Pixels, cut, decode, fit, resize, rotate, scale_to
+from pipeline.detectors import Detector, Face, build, named
+from pipeline.pixels import BadImage, Picture, Pixels, cut, fit, resize, rotate, scale_to
 from pipeline.records import Box, Detection, Image, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 from pipeline.workers import Crashed, TimedOut, Workers
+
+Done = TypeVar("Done")
 
 _JUDGED_AT = 72  # pixels; side of a proposed face when it is judged: as sure as at 96, in less time (`make bench`)
 _MIRRORED_AT = 80  # pixels; what fools a network once rarely does so at another size in a mirror (bench: half of them)
@@ -38,6 +41,17 @@ _CLOSER = 2  # longer side of the closer look in sides of the first, at most
 _TILTS = (-25.0, 25.0)  # degrees; upright, animeface loses every fifth drawn face at 35 degrees and half at 50
 
 
+@dataclass(frozen=True, slots=True)
+class Follow(Generic[Done]):
+    """What is done with an image whose faces are found, while its pixels are at hand: nobody need decode it again.
+
+    It changes no outcome of the detection. What is not told was not done, and is left to whoever asks for it.
+    """
+
+    do: Callable[[Store, Pixels, tuple[Detection, ...]], Done]  # in a worker, which imports it by name
+    tell: Callable[[Done], None]  # here, before the outcome of the image is given
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectFaces:
     """Find the faces of each image; an image without one is dropped."""
@@ -51,15 +65,18 @@ class DetectFaces:
     min_face: int = 48  # pixels of the image; smaller faces need not be found
     max_pixels: int = 100_000_000  # width times height
     workers: Workers = effect()
+    follow: Follow[Any] | None = field(default=None, compare=False, repr=False, metadata={"effect": True})
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be looked with.
+        """Refuse what cannot be looked with, and name what is a file by what it holds: another file judges anew.
 
         Raises:
             ValueError: Neither one nor two detectors are named.
+            UsageError: There is no such detector, or its file is not what it must be.
         """
         if not 1 <= len(self.detectors) <= 2:
             raise ValueError(f"detectors {self.detectors}: one, or one that proposes and one that judges")
+        object.__setattr__(self, "detectors", tuple(named(one) for one in self.detectors))
 
     def key(self, item: Image, /) -> str:
         """Name the image by its bytes."""
@@ -70,9 +87,11 @@ class DetectFaces:
 
         Raises:
             DetectorError: A detector is missing, or blind.
+            RecipeError: A detector's file is missing, or not what it must be.
             StoreError: The bytes of an image are not in the store.
         """
-        look = functools.partial(_look, store, self.detectors, self.side, self.min_face, self.max_pixels)
+        do = None if self.follow is None else self.follow.do
+        look = functools.partial(_look, store, self.detectors, self.side, self.min_face, self.max_pixels, do)
         for image, seen in self.workers.map(look, items):
             match seen:
                 case Crashed(detail):
@@ -81,21 +100,41 @@ class DetectFaces:
                     yield Dropped(image, Reason.TIMED_OUT, detail)
                 case Dropped():
                     yield seen
-                case ():
-                    yield Dropped(image, Reason.NO_FACE)
-                case _:
-                    yield Kept(image, seen)
+                case found, done:
+                    if self.follow is not None and done is not None:
+                        self.follow.tell(done)
+                    yield found
 
 
 def _look(
-    store: Store, detectors: tuple[str, ...], side: int, min_face: int, max_pixels: int, image: Image
-) -> tuple[Detection, ...] | Dropped[Image]:
-    """Find the faces of one image, in a worker."""
-    first, *others = (_built(name) for name in detectors)
+    store: Store,
+    detectors: tuple[str, ...],
+    side: int,
+    min_face: int,
+    max_pixels: int,
+    do: Callable[[Store, Pixels, tuple[Detection, ...]], Done] | None,
+    image: Image,
+) -> tuple[Kept[Image, Detection], Done | None] | Dropped[Image]:
+    """Find the faces of one image, and do with them what follows, in a worker."""
     try:
-        picture_HWC = decode(store.get(image.sha256), max_pixels=max_pixels, at_least=side * _CLOSER)
+        picture = Picture(store.get(image.sha256), max_pixels=max_pixels)
+        faces = _faces(picture.reduced(side * _CLOSER), detectors, side, min_face, image)
     except BadImage as bad:
         return Dropped(image, bad.reason, bad.detail)
+    if not faces:
+        return Dropped(image, Reason.NO_FACE)
+    done = None
+    if do is not None:
+        with suppress(BadImage):  # only in full: whoever looks at it next says so
+            done = do(store, picture.full(), faces)
+    return Kept(image, faces), done
+
+
+def _faces(
+    picture_HWC: Pixels, detectors: tuple[str, ...], side: int, min_face: int, image: Image
+) -> tuple[Detection, ...]:
+    """Find the faces of one image in a reduced copy of it."""
+    first, *others = (_built(name) for name in detectors)
     smallest = max(1.0, min_face * picture_HWC.shape[1] / image.width)
     if others:
         found = look_together(picture_HWC, first, others[0], side, smallest)

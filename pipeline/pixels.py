@@ -7,13 +7,17 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from pipeline.errors import StoreError
 from pipeline.records import Box, Reason
 
 Pixels = NDArray[np.uint8]
@@ -81,6 +85,8 @@ _SRGB = ImageCms.createProfile("sRGB")
 _MAX_SCANS = 100
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")  # ITU-T T.81, B.1.1.2
 
+_BAND = 256  # rows
+
 _PHASH_SIDE = 256  # pixels; the hash itself looks at 32 x 32, so the coarsest JPEG reduction will do
 
 
@@ -96,6 +102,14 @@ class BadImage(Exception):  # noqa: N818 -- bad data is no error of ours: it end
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[BadImage], tuple[Reason, str]]:
+        """Pickle it by what made it, for a worker that says so to its parent."""
+        return type(self), (self.reason, self.detail)
+
+
+class TooHungry(BadImage):
+    """These bytes make their decoder ask for more memory than it gets; whoever has a worker lets that worker judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +135,81 @@ def inspect(data: bytes, *, max_pixels: int) -> Still:
     image = _open(data, max_pixels)
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     width, height = image.size
-    upright, turned = _load(image, data, _PHASH_SIDE)
+    # One name again: the first hash loads SciPy, whose OpenBLAS loops for ever where it gets no memory.
+    image = _whole(image, data, _PHASH_SIDE)
+    image, turned = _finished(image, data, _PHASH_SIDE)
     if turned:
         width, height = height, width
-    return Still(kind, width, height, str(imagehash.phash(upright)))
+    return Still(kind, width, height, str(imagehash.phash(image)))
+
+
+def inspect_file(path: Path, *, max_pixels: int) -> Still | BadImage:
+    """Give what `inspect` gives or raises, for a file; for a worker, which a decoder may crash.
+
+    Raises:
+        MemoryError: The picture, or this process, takes too much.
+        StoreError: The file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}); check the data folder") from error
+    try:
+        return inspect(data, max_pixels=max_pixels)
+    except TooHungry as hungry:
+        raise MemoryError(hungry.detail) from None
+    except BadImage as bad:
+        return bad
+
+
+class Picture:
+    """A still picture that is looked at reduced, and in full where that pays, and decoded twice only if that is faster.
+
+    It is for workers: where memory runs out, that is said as it is.
+
+    Args:
+        data: A file, as it came.
+        max_pixels: Width times height; larger pictures are refused by their header.
+
+    Raises:
+        BadImage: By its methods; it is not a whole still picture.
+        MemoryError: By its methods; the picture, or this process, takes too much.
+    """
+
+    def __init__(self, data: bytes, *, max_pixels: int) -> None:
+        self._data, self._max_pixels = data, max_pixels
+        self._whole: Image.Image | None = None
+        self._full_HWC: Pixels | None = None
+
+    def reduced(self, at_least: int) -> Pixels:
+        """Give what `decode` gives with *at_least*."""
+        with _hungry():
+            image = _open(self._data, self._max_pixels)
+            size = image.size
+            image = _whole(image, self._data, at_least)
+            drafted = image.size != size
+            pixels_HWC = _array(_finished(image, self._data, at_least)[0])
+        if not drafted and _factor(size, at_least) == 1:
+            self._full_HWC = pixels_HWC
+        elif not drafted:
+            self._whole = image
+        return pixels_HWC
+
+    def full(self) -> Pixels:
+        """Give what `decode` gives."""
+        if self._full_HWC is None:
+            with _hungry():
+                image = self._whole or _whole(_open(self._data, self._max_pixels), self._data, None)
+                self._full_HWC, self._whole = _array(_finished(image, self._data, None)[0]), None
+        return self._full_HWC
+
+
+@contextmanager
+def _hungry() -> Iterator[None]:
+    try:
+        yield
+    except TooHungry as hungry:
+        raise MemoryError(hungry.detail) from None
 
 
 def decode(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixels:
@@ -141,8 +226,8 @@ def decode(data: bytes, *, max_pixels: int, at_least: int | None = None) -> Pixe
     Raises:
         BadImage: It is not a whole still picture.
     """
-    upright, _ = _load(_open(data, max_pixels), data, at_least)
-    return np.array(upright)
+    image = _whole(_open(data, max_pixels), data, at_least)
+    return _array(_finished(image, data, at_least)[0])
 
 
 def resize(pixels_HWC: Pixels, size: int) -> Pixels:
@@ -281,26 +366,45 @@ def _has_too_many_scans(data: bytes) -> bool:
     return scans > _MAX_SCANS
 
 
-def _load(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.Image, bool]:
-    """Decode to the last row; say also whether the picture lay on its side."""
+def _whole(image: Image.Image, data: bytes, at_least: int | None) -> Image.Image:
+    """Decode to the last row; a JPEG reduced by its decoder where it may be."""
     try:
         if at_least is not None:
             longer = max(image.size)
             width, height = (max(1, side * at_least // longer) for side in image.size)
             image.draft(None, (width, height))
         image.load()
-        turn = _orientation(image)
-        plain = _reduced(_eight_bits(image), at_least)
-        upright = _over_white(_in_srgb(plain, image.info.get("icc_profile")))
+    except _HOSTILE as error:
+        raise _spoilt(data, error) from None
+    return image
+
+
+def _finished(image: Image.Image, data: bytes, at_least: int | None) -> tuple[Image.Image, bool]:
+    """Make upright sRGB of what was decoded; say also whether the picture lay on its side."""
+    try:
+        turn, profile = _orientation(image), image.info.get("icc_profile")
+        # One name for all of them: what has been turned into something else is let go.
+        image = _reduced(_eight_bits(image), at_least)
+        image = _in_srgb(image, profile)
+        image = _over_white(image)
     except _HOSTILE as error:
         raise _spoilt(data, error) from None
     if turn in _UPRIGHT:
-        upright = upright.transpose(_UPRIGHT[turn])
-    return upright, turn in _ON_ITS_SIDE
+        image = image.transpose(_UPRIGHT[turn])
+    return image, turn in _ON_ITS_SIDE
+
+
+def _array(image: Image.Image) -> Pixels:
+    pixels_HWC = np.empty((image.height, image.width, 3), np.uint8)
+    for top, band in _bands(image):
+        pixels_HWC[top : top + _BAND] = np.asarray(band)
+    return pixels_HWC
 
 
 def _spoilt(data: bytes, error: Exception) -> BadImage:
     """Tell a picture that was cut off from one that is broken inside."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return TooHungry(Reason.CORRUPT, "takes too much memory")
     if isinstance(error, Image.DecompressionBombError):
         return BadImage(Reason.TOO_MANY_PIXELS, str(error))
     detail = "does not decode" if " at 0x" in str(error) else f"{type(error).__name__}: {error}"
@@ -364,8 +468,13 @@ def _from_sixteen_bits(samples_HW: NDArray[np.integer]) -> Pixels:
 
 
 def _reduced(image: Image.Image, at_least: int | None) -> Image.Image:
-    factor = 1 if at_least is None else max(image.size) // at_least
+    factor = 1 if at_least is None else _factor(image.size, at_least)
     return image.reduce(factor) if factor > 1 else image
+
+
+def _factor(size: tuple[int, int], at_least: int) -> int:
+    """By how much a picture of that size may be reduced."""
+    return max(1, max(size) // at_least)
 
 
 def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
@@ -390,9 +499,16 @@ def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode == "LA":
-        image = image.convert("RGBA")
-    if image.mode != "RGBA":
+    if image.mode not in {"LA", "RGBA"}:
         return image.convert("RGB")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image).convert("RGB")
+    plain = Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        white = Image.new("RGBA", band.size, (255, 255, 255, 255))
+        plain.paste(Image.alpha_composite(white, band.convert("RGBA")).convert("RGB"), (0, top))
+    return plain
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Go through a picture from top to bottom, so that what is made of it on the way is never as large as all of it."""
+    for top in range(0, image.height, _BAND):
+        yield top, image.crop((0, top, image.width, min(top + _BAND, image.height)))

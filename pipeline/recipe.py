@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline.detectors import DETECTORS
 from pipeline.errors import RecipeError, UsageError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -245,11 +246,20 @@ class ScrapeSection(_Section):
     """Largest picture that is decoded, width times height."""
 
 
+def _known_detector(name: str) -> str:
+    if name not in DETECTORS and not name.endswith(".toml"):
+        raise ValueError(f"there is no such detector; choose of {', '.join(DETECTORS)}, or name the .toml of a model")
+    return name
+
+
+Detector = Annotated[str, AfterValidator(_known_detector)]
+
+
 class DetectSection(_Section):
     """Where the faces are."""
 
-    detectors: tuple[Literal["lbpcascade", "animeface"], ...] = ("lbpcascade", "animeface")
-    """With both, the cascade proposes and animeface judges; without the cascade's file animeface works alone."""
+    detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=2)
+    """`lbpcascade`, `animeface`, or the .toml beside an ONNX model; of two the first proposes and the second judges."""
     side: int = Field(640, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)

@@ -3,23 +3,33 @@
 The processes are started afresh (never forked: OpenCV deadlocks after a fork) and know nothing of the program that
 started them: unlike those of multiprocessing they do not import its main module again, with all of Prefect behind it.
 Each has a connection of its own, so that one that dies in the middle of a word holds no lock that others wait for.
+
+A task that its worker dies of, that takes too long or too much memory is tried once more, with no other task running:
+the machine or a neighbour may have been to blame. What a stopped worker, a stopped program or a machine that slept
+lets pass is nobody's time.
 """
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from queue import LifoQueue
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -28,26 +38,38 @@ from pipeline.errors import WorldError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_QUEUED = 2  # tasks a worker holds: the one it does, and one to go on with while its result is read
+_IN_HAND_S = 1.0  # work that a worker holds: whatever keeps the parent busy for less, the worker does not wait for it
+_FEWEST, _MOST = 2, 64  # tasks that a worker holds
+_IN_HAND_BYTES = 50_000  # of tasks that a worker has not done; a pipe takes four times as much before it blocks
+_LOOK_S = 0.5  # how often a worker that says nothing is looked at
+_STOPPED_S = 10.0  # a worker that is stopped (SIGSTOP) for longer is given up, and another does its tasks
+_STOPS = 3  # a task whose workers are stopped so often stops them itself
+_STARTS = 3  # so many processes in a row die before they listen: then none ever will
 _END_S = 5.0  # a process that has closed its connection is on its way out
 _START_S = 120.0  # a loaded machine needs seconds to import NumPy and OpenCV; more means that it never will
+_NO_MEMORY = 70  # exit status (EX_SOFTWARE); what ran out of memory is as good as crashed
+_CV_NO_MEMORY = -4  # cv::Error::StsNoMem; cv2.error is no MemoryError
+
+MEMORY = 5 << 29  # bytes; Pillow takes up to 18 for a pixel of a transparent WebP, and a hundred million are allowed
 
 # Each process does one thing; libraries that start a thread for each core would make them fight for the cores.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-_SERVE = "import sys; sys.path[:] = {path!r}; from pipeline.workers import serve; serve({connection}, {lifeline})"
+_SERVE = (
+    "import sys; sys.path[:] = {path!r}; from pipeline.workers import serve; serve({connection}, {lifeline}, {memory})"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
     """The worker died of the task, twice, the second time with no other task running."""
 
-    detail: str  # the signal or exit status; the same for the same cause
+    detail: str  # the signal, the exit status or the memory limit; the same for the same cause
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The task took longer than the time limit."""
+    """The task took longer than the time limit, twice, the second time with no other task running."""
 
     detail: str
 
@@ -56,6 +78,8 @@ class TimedOut:
 class _Job(Generic[Task]):
     task: Task
     suspect: bool = False  # a worker has died of it once
+    stops: int = 0  # workers that were stopped while they were at it
+    size: int = 0  # bytes on the way to its worker
 
 
 @dataclass(eq=False, slots=True)
@@ -65,20 +89,48 @@ class _Worker(Generic[Task]):
     process: subprocess.Popen[bytes]
     connection: Connection
     lifeline: int  # file descriptor; the process ends when it is closed, by us or by our death
+    function: Callable[[Any], Any]  # what it does with tasks
+    memory: int  # bytes
     jobs: deque[_Job[Task]] = field(default_factory=deque)
-    since: float = field(
-        default_factory=time.monotonic
-    )  # seconds; when it was started, or its oldest job begun, at most
+    began: float = field(default_factory=time.monotonic)  # when it was started, or its oldest job begun, at most
+    spent_s: float = 0.0  # on its oldest job, or on starting, as far as it was running
+    stopped_s: float = 0.0  # for how long it has been stopped by now
     listens: bool = False  # it has imported what it needs
 
-    def overdue_at(self, timeout_s: float) -> float:
-        return self.since + (timeout_s if self.listens else _START_S)
+    def left_s(self, timeout_s: float) -> float:
+        """Seconds that it still has for its oldest job, or for starting."""
+        return (timeout_s if self.listens else _START_S) - self.spent_s
+
+    def begin(self) -> None:
+        """Count the time for the next job from now."""
+        self.began, self.spent_s, self.stopped_s = time.monotonic(), 0.0, 0.0
+
+    def look(self, seen: float, now: float) -> None:
+        """Charge it for the time since *seen*, when it was looked at last.
+
+        No look charges more than the next is due: if more time has passed, we were stopped, or the machine slept, and
+        so perhaps was the worker.
+        """
+        passed = min(now - max(seen, self.began), 2 * _LOOK_S)
+        if _is_stopped(self.process.pid):
+            self.stopped_s += passed
+        else:
+            self.spent_s += passed
+            self.stopped_s = 0.0
+
+    def has_room(self, most: int) -> bool:
+        """Whether it can be given one more job."""
+        held = len(self.jobs)
+        return held < _FEWEST or (held < most and sum(job.size for job in self.jobs) < _IN_HAND_BYTES)
 
     def give(self, function: Callable[[Any], Any], job: _Job[Task]) -> None:
         if self.listens and not self.jobs:
-            self.since = time.monotonic()
+            self.begin()
         self.jobs.append(job)
-        self.connection.send((function, job.task))
+        words = ForkingPickler.dumps((None if function is self.function else function, job.task))
+        job.size = len(words)
+        self.function = function
+        self.connection.send_bytes(words)
 
     def end(self) -> str:
         """Wait until the process has ended, and say how it did."""
@@ -89,12 +141,45 @@ class _Worker(Generic[Task]):
             self.process.kill()
             status = self.process.wait()
         os.close(self.lifeline)
+        if status == _NO_MEMORY:
+            return f"more than {self.memory >> 20} MB of memory"
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
     def kill(self) -> None:
         """End the process, whatever it does."""
         self.process.kill()
         self.end()
+
+
+@dataclass(eq=False, slots=True)
+class _Round(Generic[Task]):
+    """What one `map` has to do."""
+
+    function: Callable[[Any], Any]
+    fresh: Iterator[_Job[Task]]
+    orphans: deque[_Job[Task]] = field(default_factory=deque)  # waited behind one that its worker died of
+    suspects: deque[_Job[Task]] = field(default_factory=deque)  # to be tried once more, alone
+    task_s: float = math.inf  # what a task takes, about
+    seen: float = field(default_factory=time.monotonic)  # when silent workers were looked at
+
+    def next(self) -> _Job[Task] | None:
+        return self.orphans.popleft() if self.orphans else next(self.fresh, None)
+
+    def learn(self, took_s: float) -> None:
+        self.task_s = took_s if self.task_s == math.inf else 0.9 * self.task_s + 0.1 * took_s
+
+    def suspect(self, job: _Job[Task], verdict: Crashed | TimedOut) -> Iterator[tuple[Task, Crashed | TimedOut]]:
+        """Put *job* aside the first time; give the verdict the second time."""
+        if job.suspect:
+            yield job.task, verdict
+            return
+        job.suspect = True
+        self.suspects.append(job)
+
+    @property
+    def in_hand(self) -> int:
+        """How many tasks a worker may hold: a second's work."""
+        return max(_FEWEST, min(_MOST, int(_IN_HAND_S / max(self.task_s, 1e-6))))
 
 
 class Workers:
@@ -105,15 +190,18 @@ class Workers:
     Args:
         count: How many processes, at least 1.
         timeout_s: How long one task may take, in seconds.
+        memory: How much each process may take, in bytes.
     """
 
-    def __init__(self, count: int, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, count: int, *, timeout_s: float = 60.0, memory: int = MEMORY) -> None:
         if count < 1:
             raise ValueError(f"workers {count}: at least one is needed")
         self.count = count
         self.timeout_s = timeout_s
+        self.memory = memory
         self._workers: list[_Worker[Any]] = []
         self._mapping = False
+        self._failed_starts = 0  # in a row
 
     def __enter__(self) -> Self:
         return self
@@ -131,97 +219,113 @@ class Workers:
     ) -> Iterator[tuple[Task, Result | Crashed | TimedOut]]:
         """Do every task in some process, and give each back with its result, in the order in which they are done.
 
-        *tasks* is read only a few tasks ahead of the results. One `map` at a time.
+        *tasks* is read ahead of the results by about a second's work of each process. One `map` at a time.
 
         Args:
             function: Importable by name from a module other than `__main__`; or a partial of such a function.
             tasks: Anything that pickles, small: bytes go through the store.
 
         Raises:
-            WorldError: A process does not even start.
+            WorldError: No process even starts.
             BaseException: What *function* raised, as it raised it; the other tasks in flight are given up.
         """
-        stream = (_Job(task) for task in tasks)
         if self._mapping:
             raise RuntimeError("these workers are at another map; finish it first")
         self._mapping = True
-        suspects: deque[_Job[Task]] = deque()  # a neighbour may have taken all the memory: they get a second try
+        work = _Round(function, (_Job(task) for task in tasks))
         try:
-            yield from self._drain(function, stream, suspects)
-            while suspects:
-                yield from self._drain(function, iter([suspects.popleft()]), suspects)
+            yield from self._drain(work)
+            while work.suspects:
+                while len(self._workers) < min(self.count, len(work.suspects)):
+                    self._start(function)  # one starts while another is at its task
+                work.orphans.append(work.suspects.popleft())
+                yield from self._drain(work)
         finally:
             self._mapping = False
             self._give_up()
 
-    def _drain(
-        self, function: Callable[[Task], Result], stream: Iterator[_Job[Task]], suspects: deque[_Job[Task]]
-    ) -> Iterator[tuple[Task, Result | Crashed | TimedOut]]:
-        """Do all jobs of *stream*; those that a worker dies of for the first time go to *suspects*."""
-        orphans: deque[_Job[Task]] = deque()  # waited behind one that its worker died of
+    def _drain(self, work: _Round[Task]) -> Iterator[tuple[Task, Any]]:
+        """Do all that is left but the suspects."""
         while True:
-            self._feed(function, stream, orphans)
-            busy = [worker for worker in self._workers if worker.jobs]
-            if not busy:
+            self._feed(work)
+            if not any(worker.jobs for worker in self._workers):
                 return
-            first = min(worker.overdue_at(self.timeout_s) for worker in busy)
-            ready = wait([worker.connection for worker in busy], max(0.0, first - time.monotonic()))
-            for worker in busy:
+            watched = [worker for worker in self._workers if worker.jobs or not worker.listens]
+            first = min(worker.left_s(self.timeout_s) for worker in watched)
+            ready = wait([worker.connection for worker in watched], max(0.0, min(first, _LOOK_S)))
+            for worker in watched:
                 if worker.connection in ready:
-                    yield from self._collect(worker, suspects, orphans)
-                elif time.monotonic() > worker.overdue_at(self.timeout_s):
-                    worker.process.kill()
-                    job, _ = self._bury(worker, orphans)
-                    yield job.task, TimedOut(f"longer than {self.timeout_s:g} s")
+                    yield from self._collect(worker, work)
+            if not ready or time.monotonic() - work.seen > _LOOK_S:
+                yield from self._look(work, [worker for worker in watched if worker.connection not in ready])
 
-    def _feed(
-        self, function: Callable[[Task], Result], stream: Iterator[_Job[Task]], orphans: deque[_Job[Task]]
-    ) -> None:
+    def _feed(self, work: _Round[Task]) -> None:
         """Give work to whoever has the least, until all have enough or there is none left."""
         while True:
-            worker = min(self._workers, key=lambda one: len(one.jobs), default=None)
-            all_busy = worker is not None and bool(worker.jobs)
-            if worker is not None and len(worker.jobs) >= _QUEUED and len(self._workers) >= self.count:
+            worker = min(self._workers, key=lambda one: (len(one.jobs), not one.listens), default=None)
+            may_start = len(self._workers) < self.count and (worker is None or bool(worker.jobs))
+            if not may_start and worker is not None and not worker.has_room(work.in_hand):
                 return
-            job = orphans.popleft() if orphans else next(stream, None)
+            job = work.next()
             if job is None:
                 return
-            if worker is None or (all_busy and len(self._workers) < self.count):
-                worker = self._start(function)
+            if worker is None or may_start:
+                worker = self._start(work.function)
             try:
-                worker.give(function, job)
+                worker.give(work.function, job)
             except (BrokenPipeError, ConnectionResetError):
                 # It died while it had nothing to do, or of the job before: `_collect` finds out, and blames the oldest.
                 if len(worker.jobs) == 1:
-                    self._bury(worker, orphans)
-                    orphans.append(job)
+                    worker.jobs.clear()
+                    self._bury(worker, work)
+                    work.orphans.append(job)
 
-    def _collect(
-        self, worker: _Worker[Task], suspects: deque[_Job[Task]], orphans: deque[_Job[Task]]
-    ) -> Iterator[tuple[Task, Any]]:
+    def _collect(self, worker: _Worker[Task], work: _Round[Task]) -> Iterator[tuple[Task, Any]]:
         """Read one answer of *worker*, or its death."""
         try:
-            failed, answer = worker.connection.recv()
+            took_s, answer = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
-            job, status = self._bury(worker, orphans)
-            if job.suspect:
-                yield job.task, Crashed(status)
-            else:
-                suspects.append(_Job(job.task, suspect=True))
+            job, status = self._bury(worker, work)
+            if job is not None:
+                yield from work.suspect(job, Crashed(status))
             return
-        if failed:
+        if took_s is None:
             raise answer
-        worker.since = time.monotonic()
+        worker.begin()
         if not worker.listens:
             worker.listens = True
+            self._failed_starts = 0
             return
+        work.learn(took_s)
         yield worker.jobs.popleft().task, answer
+
+    def _look(self, work: _Round[Task], silent: Sequence[_Worker[Task]]) -> Iterator[tuple[Task, Any]]:
+        """Give up those workers that have been at one job, or stopped, for too long."""
+        now = time.monotonic()
+        for worker in silent:
+            worker.look(work.seen, now)
+        work.seen = now
+        for worker in silent:
+            stopped = worker.stopped_s > _STOPPED_S
+            if not stopped and worker.left_s(self.timeout_s) > 0:
+                continue
+            worker.process.kill()
+            job, _ = self._bury(worker, work)
+            if job is None:
+                continue
+            job.stops += stopped
+            if not stopped:
+                yield from work.suspect(job, TimedOut(f"longer than {self.timeout_s:g} s"))
+            elif job.stops < _STOPS:
+                work.orphans.append(job)
+            else:
+                yield job.task, Crashed("SIGSTOP")
 
     def _start(self, function: Callable[[Any], Any]) -> _Worker[Any]:
         """Start a process; it listens as soon as it has imported *function*."""
         ours, theirs = Pipe()
         read_end, lifeline = os.pipe()
-        code = _SERVE.format(path=sys.path, connection=theirs.fileno(), lifeline=read_end)
+        code = _SERVE.format(path=sys.path, connection=theirs.fileno(), lifeline=read_end, memory=self.memory)
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter and our own line of code
             [sys.executable, "-c", code],
             stdin=subprocess.DEVNULL,
@@ -231,19 +335,26 @@ class Workers:
         )
         theirs.close()
         os.close(read_end)
-        ours.send(function)
-        worker: _Worker[Any] = _Worker(process, ours, lifeline)
+        worker: _Worker[Any] = _Worker(process, ours, lifeline, function, self.memory)
         self._workers.append(worker)
+        with suppress(BrokenPipeError, ConnectionResetError):  # dead already: whoever listens to it finds out
+            ours.send(function)
         return worker
 
-    def _bury(self, worker: _Worker[Task], orphans: deque[_Job[Task]]) -> tuple[_Job[Task], str]:
-        """Forget a worker; give the job that it was at, and how it ended. What waited behind that job goes on."""
+    def _bury(self, worker: _Worker[Task], work: _Round[Task]) -> tuple[_Job[Task] | None, str]:
+        """Forget a worker; give the job that it was at, if any, and how it ended. What waited behind that goes on.
+
+        Raises:
+            WorldError: It is one of several in a row that died before they could begin.
+        """
         self._workers.remove(worker)
         status = worker.end()
+        job = worker.jobs.popleft() if worker.listens and worker.jobs else None
+        work.orphans.extend(worker.jobs)
         if not worker.listens:
-            raise WorldError(f"a worker process does not start ({status}); the lines above may say why")
-        job = worker.jobs.popleft()
-        orphans.extend(worker.jobs)
+            self._failed_starts += 1
+            if self._failed_starts >= _STARTS:
+                raise WorldError(f"a worker process does not start ({status}); the lines above may say why")
         return job, status
 
     def _give_up(self) -> None:
@@ -253,43 +364,124 @@ class Workers:
             worker.kill()
 
 
-def serve(connection_fd: int, lifeline_fd: int) -> None:
+class Calls:
+    """Processes for the threads of a program: each call has one for itself, and costs at worst that process.
+
+    Use it as a context manager, or call `close`; the processes start with the first calls.
+
+    Args:
+        count: How many calls are served at once, at least 1; the others wait for their turn.
+        timeout_s: How long one may take, in seconds.
+        memory: How much each process may take, in bytes.
+    """
+
+    def __init__(self, count: int, *, timeout_s: float = 60.0, memory: int = MEMORY) -> None:
+        self._all = [Workers(1, timeout_s=timeout_s, memory=memory) for _ in range(count)]
+        self._free: LifoQueue[Workers] = LifoQueue()  # the one used last first: most programs never need them all
+        for one in self._all:
+            self._free.put(one)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __call__(self, function: Callable[[Task], Result], task: Task) -> Result | Crashed | TimedOut:
+        """Do one task in some process, and wait for its result; may be called from any thread.
+
+        Args:
+            function: As for `Workers.map`.
+            task: As for `Workers.map`.
+
+        Raises:
+            WorldError: No process even starts.
+            BaseException: What *function* raised.
+        """
+        one = self._free.get()
+        try:
+            ((_, result),) = one.map(function, [task])
+        finally:
+            self._free.put(one)
+        return result
+
+    def close(self) -> None:
+        """Wait for the calls under way, and end all processes."""
+        for _ in self._all:
+            self._free.get().close()
+
+
+def serve(connection_fd: int, lifeline_fd: int, memory: int) -> None:
     """Be a worker: do what comes through the connection until it is closed.
 
     Args:
         connection_fd: File descriptor of our end of the connection.
         lifeline_fd: Reading end of a pipe that nobody writes to; when its other end closes, this process is to end.
+        memory: How much this process may take, in bytes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(lifeline_fd)
+    _take_no_more_than(memory)
     connection = Connection(connection_fd)
 
     def confess(_kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-        if isinstance(error, MemoryError):
-            os._exit(70)  # as good as a crash, and tried again alone like one (70 is EX_SOFTWARE)
+        if _is_out_of_memory(error):
+            os._exit(_NO_MEMORY)
         error.add_note("".join(traceback.format_tb(at)))
         with suppress(ConnectionError):  # the parent has gone: there is nobody to confess to
             try:
-                connection.send((True, error))
+                connection.send((None, error))
             except (pickle.PicklingError, TypeError, AttributeError):
-                connection.send((True, RuntimeError("".join(traceback.format_exception(error)))))
+                connection.send((None, RuntimeError("".join(traceback.format_exception(error)))))
 
     sys.excepthook = confess
     with suppress(EOFError, ConnectionError):
-        connection.recv()  # imports what the tasks need, outside their time limit
-        connection.send((False, None))
-        _work(connection)
+        function = connection.recv()  # imports what the tasks need, outside their time limit
+        connection.send((0.0, None))
+        _work(connection, function)
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, function: Callable[[Any], Any]) -> None:
     """Do one task after the other until the parent has no more, or is no more."""
     while True:
-        function, task = connection.recv()
+        other, task = connection.recv()
+        function = other or function
+        began = time.monotonic()
         try:
             result = function(task)
         except (EOFError, ConnectionError) as error:
             raise RuntimeError(f"{type(error).__name__}: {error}") from error  # of the task, not of the connection
-        connection.send((False, result))
+        connection.send((time.monotonic() - began, result))
+
+
+def _take_no_more_than(memory: int) -> None:
+    """Let the kernel refuse what goes beyond *memory* bytes, and leave no core behind after a crash.
+
+    RLIMIT_DATA counts what a process may write to and nobody else sees: what can blow up, and not the libraries, as
+    RLIMIT_AS does. A watch over the resident memory would come too late when it grows by a gigabyte in half a second.
+    What runs out of it gets a MemoryError, or in native code a null pointer: both end as a crash. Where the machine
+    has less than its processes may take, the kernel is to end this one, and not the program that it works for.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or getattr(error, "code", None) == _CV_NO_MEMORY
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process waits for a SIGCONT, or for a debugger."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(") ")[2][:1] in "Tt"
+    except OSError:  # another kind of system, where such a process is taken for a slow one; or it is no more
+        return False
 
 
 def _die_with(lifeline_fd: int) -> None:

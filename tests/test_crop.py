@@ -12,9 +12,11 @@ import pytest
 from PIL import Image as Pictures
 
 from pipeline.crop import CropFaces, crop_face, measure, outside, window_about
+from pipeline.detect import DetectFaces, Follow
+from pipeline.detectors.animeface import drawn_face
 from pipeline.pixels import Pixels, decode, encode_png
-from pipeline.records import Box, Detection, Reason
-from pipeline.stage import Dropped, Kept
+from pipeline.records import Box, Detection, FaceCrop, Reason
+from pipeline.stage import Dropped, Kept, Outcome, fingerprint
 from pipeline.store import Store
 from pipeline.workers import Workers
 
@@ -178,3 +180,25 @@ def test_what_costs_a_worker_costs_one_picture(tmp_path: Path) -> None:
         item.id: Reason.TIMED_OUT for item in items[2:4]
     }
     assert len(outcomes) == 6
+
+
+def test_the_faces_are_cut_where_they_are_found(store: Store, workers: Workers) -> None:
+    """A worker that has the pixels at hand gives the outcomes that the stage would give; detection stays as it is."""
+    pixels = np.full((900, 900, 3), 200, np.uint8)
+    pixels[200:500, 300:600] = drawn_face(300)
+    images = [
+        make.image(sha256=store.put(encode_png(pixels[:, shift:])), width=900 - shift, height=900) for shift in (0, 40)
+    ]
+    faceless = make.image(sha256=store.put(encode_png(pixels[:150])), width=900, height=150)
+    crop = CropFaces(size=64, workers=workers)
+    told: list[Outcome[Detection, FaceCrop]] = []
+    detect = DetectFaces(detectors=("animeface",), workers=workers, follow=Follow(do=crop.cutter, tell=told.extend))
+
+    found = list(detect([*images, faceless], store))
+
+    faces = [face for one in found if isinstance(one, Kept) for face in one.outputs]
+    assert len(faces) == 2
+    assert sorted(told, key=lambda one: one.item.id) == sorted(crop(faces, store), key=lambda one: one.item.id)
+    plain = DetectFaces(detectors=("animeface",), workers=workers)
+    assert fingerprint(plain) == fingerprint(detect)
+    assert sorted(plain([*images, faceless], store), key=str) == sorted(found, key=str)

@@ -6,17 +6,23 @@ import hashlib
 import io
 import random
 import struct
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import planted
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.pixels import BadImage, decode, encode_png, fit, inspect, phash, resize
+from pipeline.errors import StoreError
+from pipeline.pixels import BadImage, Picture, decode, encode_png, fit, inspect, inspect_file, phash, resize
 from pipeline.records import Reason
+from pipeline.workers import Calls, Crashed, Workers
 
 LIMIT = 1_000_000  # pixels
 
@@ -275,6 +281,76 @@ def test_reduced_but_not_below(kind: str, at_least: int) -> None:
     longer = max(decode(saved(scene(1000, 700), kind), max_pixels=LIMIT, at_least=at_least).shape)
 
     assert min(at_least, 1000) <= longer <= max(at_least * 3, 1000 if at_least > 500 else 0)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
+@pytest.mark.parametrize("at_least", [200, 400, 640])
+def test_a_picture_is_what_decode_gives(kind: str, at_least: int) -> None:
+    """Reduced and in full, in either order, whether one was made of the other or not."""
+    data = saved(scene(1000, 700), kind)
+    reduced, full = decode(data, max_pixels=LIMIT, at_least=at_least), decode(data, max_pixels=LIMIT)
+
+    first, second = Picture(data, max_pixels=LIMIT), Picture(data, max_pixels=LIMIT)
+
+    assert np.array_equal(first.reduced(at_least), reduced)
+    assert np.array_equal(first.full(), full)
+    assert np.array_equal(second.full(), full)
+    assert np.array_equal(second.reduced(at_least), reduced)
+
+
+def test_a_picture_is_decoded_once() -> None:
+    """Where its decoder cannot reduce it, in full costs little more than reduced."""
+    data = saved(Image.effect_noise((1600, 1400), 60).convert("RGB"), "PNG")
+
+    def seconds(look: Callable[[], Any]) -> float:
+        began = time.process_time()
+        look()
+        return time.process_time() - began
+
+    picture = Picture(data, max_pixels=10 * LIMIT)
+    first = min(seconds(lambda: Picture(data, max_pixels=10 * LIMIT).reduced(700)) for _ in range(3))
+    picture.reduced(700)
+
+    assert seconds(picture.full) < first / 2
+
+
+def test_a_verdict_travels(tmp_path: Path) -> None:
+    """A worker can say of a file what it is, or what is wrong with it."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_bytes(saved(scene(), "PNG"))
+    bad.write_bytes(saved(scene(), "PNG")[:200])
+
+    with Calls(1) as call:
+        still = call(partial(inspect_file, max_pixels=LIMIT), good)
+        verdict = call(partial(inspect_file, max_pixels=LIMIT), bad)
+        with pytest.raises(StoreError, match="cannot be read"):
+            call(partial(inspect_file, max_pixels=LIMIT), tmp_path / "none")
+
+    assert still == inspect(good.read_bytes(), max_pixels=LIMIT)
+    assert isinstance(verdict, BadImage)
+    assert (verdict.reason, verdict.detail) == (Reason.TRUNCATED, "OSError: image file is truncated")
+
+
+def test_a_picture_that_takes_all_memory(tmp_path: Path) -> None:
+    """Its worker dies of it, twice; where there is no worker, it is corrupt."""
+    data = saved(Image.new("RGB", (9000, 9000)), "PNG")
+    (tmp_path / "large").write_bytes(data)
+
+    with Calls(1, memory=300 << 20) as call:
+        assert call(partial(inspect_file, max_pixels=10**8), tmp_path / "large") == Crashed(
+            "more than 300 MB of memory"
+        )
+        assert isinstance(call(partial(inspect_file, max_pixels=10**6), tmp_path / "large"), BadImage)
+
+
+def test_a_hundred_megapixels_fit(tmp_path: Path) -> None:
+    """The largest picture that is allowed, with transparency, is looked at in what a worker may take."""
+    (tmp_path / "large").write_bytes(saved(Image.new("RGBA", (10_000, 10_000), (9, 9, 9, 99)), "PNG", compress_level=1))
+
+    with Workers(1) as workers:
+        ((_, size),) = workers.map(planted.look_in_full, [tmp_path / "large"])
+
+    assert size == 300_000_000
 
 
 def test_reduced_picture_hashes_alike() -> None:

@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import planted
 import pytest
 
-from pipeline.workers import Crashed, TimedOut, Workers
+from pipeline.errors import WorldError
+from pipeline.workers import Calls, Crashed, TimedOut, Workers
 
 
 @pytest.fixture
@@ -36,14 +40,25 @@ def test_nothing_to_do(workers: Workers) -> None:
 
 
 def test_reads_only_a_little_ahead(workers: Workers) -> None:
-    """Of an endless stream only a few tasks more are taken than results given."""
+    """Of an endless stream no more is taken than results given and about a second's work of each process."""
     taken = itertools.count()
-    results = workers.map(planted.double, taken)
+    results = workers.map(planted.nap, taken)
 
     for _ in range(10):
         next(results)
 
-    assert next(taken) < 10 + 8
+    assert 10 + 8 < next(taken) < 10 + 2 * 11
+
+
+def test_a_task_of_many_bytes_waits_alone(workers: Workers) -> None:
+    """However quick they are, so few tasks are on the way that no pipe is ever full."""
+    taken = iter(["x" * 40_000] * 30)
+    results = workers.map(planted.length, taken)
+
+    for _ in range(10):
+        next(results)
+
+    assert len(list(taken)) >= 30 - 10 - 2 * 2
 
 
 def test_processes_stay(workers: Workers) -> None:
@@ -62,7 +77,7 @@ def test_a_crash_costs_one_task(workers: Workers) -> None:
     results = dict(workers.map(planted.misbehave, tasks))
 
     assert results.pop("abort") == Crashed("SIGABRT")
-    assert results.pop("no memory") == Crashed("exit status 70")
+    assert results.pop("no memory") == Crashed("more than 2560 MB of memory")
     assert results.pop("leave") == Crashed("exit status 3")
     assert results == {name: f"{name} done" for name in "abcdefghij"}
 
@@ -80,6 +95,174 @@ def test_an_endless_loop_costs_one_task(workers: Workers) -> None:
 
     assert results.pop("loop") == TimedOut("longer than 2 s")
     assert results == {name: f"{name} done" for name in "abcdefgh"}
+
+
+@pytest.mark.parametrize("what", ["array", "picture", "opencv", "list"])
+def test_no_task_takes_all_the_memory(what: str) -> None:
+    """What asks for more than its share is as good as crashed, whichever library asks."""
+    with Workers(1, memory=1 << 30) as workers:
+        results = dict(workers.map(planted.harm, ["a", what, "b"]))
+
+    assert results == {"a": "a done", "b": "b done", what: Crashed("more than 1024 MB of memory")}
+
+
+@pytest.mark.parametrize(
+    ("what", "signal_name"), [("native", "SIGSEGV"), ("null", "SIGSEGV"), ("abort", "SIGABRT"), ("kill", "SIGKILL")]
+)
+def test_native_code_may_die_of_anything(what: str, signal_name: str) -> None:
+    """Of a null pointer, of memory that it never asked whether it got, of its own will, or by the kernel's."""
+    with Workers(1, memory=1 << 30) as workers:
+        results = dict(workers.map(planted.harm, ["a", what, "b"]))
+
+    assert results == {"a": "a done", "b": "b done", what: Crashed(signal_name)}
+
+
+def test_a_loop_is_tried_once_more(workers: Workers, tmp_path: Path) -> None:
+    """A busy machine may have been to blame: the second try, alone, counts."""
+    assert list(workers.map(planted.loop_the_first_time, [tmp_path / "marker"])) == [
+        (tmp_path / "marker", "second time")
+    ]
+
+
+def told_pids(told: Path, count: int) -> list[int]:
+    """Wait until so many tasks have begun."""
+    for _ in range(1000):
+        if told.exists() and told.read_text().count("\n") >= count:
+            break
+        time.sleep(0.02)
+    return [int(line) for line in told.read_text().splitlines()]
+
+
+def in_background(results: Iterator[Any]) -> tuple[threading.Thread, list[Any]]:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.extend(results))
+    thread.start()
+    return thread, found
+
+
+def test_a_stopped_worker_may_go_on(workers: Workers, tmp_path: Path) -> None:
+    """The time in which a worker is stopped is not the task's."""
+    task = (tmp_path / "told", 1.0)
+    thread, found = in_background(workers.map(planted.tell_and_wait, [task]))
+
+    (pid,) = told_pids(task[0], 1)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(2.5)
+    os.kill(pid, signal.SIGCONT)
+    thread.join()
+
+    assert found == [(task, "done")]
+    assert task[0].read_text().split() == [str(pid)]
+
+
+def test_a_worker_that_stays_stopped_is_replaced(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another does its task, and the task is not blamed."""
+    monkeypatch.setattr("pipeline.workers._STOPPED_S", 1.0)
+    task = (tmp_path / "told", 0.5)
+    thread, found = in_background(workers.map(planted.tell_and_wait, [task]))
+
+    (pid,) = told_pids(task[0], 1)
+    os.kill(pid, signal.SIGSTOP)
+    thread.join()
+
+    assert found == [(task, "done")]
+    assert not alive(pid)
+
+
+def test_a_task_that_stops_its_workers(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the third it is dropped."""
+    monkeypatch.setattr("pipeline.workers._STOPPED_S", 0.5)
+
+    results = dict(workers.map(planted.harm, ["a", "stop", "b"]))
+
+    assert results == {"a": "a done", "b": "b done", "stop": Crashed("SIGSTOP")}
+
+
+def test_a_worker_killed_from_outside_costs_nothing(workers: Workers, tmp_path: Path) -> None:
+    """Its task is tried once more, and what waited behind it is not even that."""
+    tasks = [(tmp_path / f"told{number}", 0.3) for number in range(6)]
+    thread, found = in_background(workers.map(planted.tell_and_wait, tasks))
+
+    (pid,) = told_pids(tasks[0][0], 1)
+    os.kill(pid, signal.SIGKILL)
+    thread.join()
+
+    assert sorted(found) == [(task, "done") for task in tasks]
+    assert [task[0].read_text().count("\n") for task in tasks] == [2, 1, 1, 1, 1, 1]
+
+
+def test_a_worker_may_be_killed_while_it_starts(workers: Workers) -> None:
+    """Nothing is blamed for it, neither the machine nor a task."""
+    thread, found = in_background(workers.map(planted.double, range(50)))
+    while not workers._workers:
+        time.sleep(0.001)
+    workers._workers[0].process.kill()
+    thread.join()
+
+    assert sorted(found) == [(n, n * 2) for n in range(50)]
+
+
+def test_workers_that_cannot_start(tmp_path: Path) -> None:
+    """After a few in a row that is told, instead of trying for ever."""
+    with Workers(2, memory=1 << 20) as workers, pytest.raises(WorldError, match="does not start"):
+        list(workers.map(planted.double, range(5)))
+
+
+def test_a_machine_that_slept_is_no_time_out(tmp_path: Path) -> None:
+    """What passes while the program itself stands still is charged to nobody."""
+    told = tmp_path / "told"
+    script = tmp_path / "parent.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import sys
+            from pathlib import Path
+            sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
+            from pipeline.workers import Workers
+            from planted import tell_and_wait
+
+            with Workers(1, timeout_s=2) as workers:
+                print(*(result for _, result in workers.map(tell_and_wait, [(Path({str(told)!r}), 1.0)])), flush=True)
+        """)
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        (pid,) = told_pids(told, 1)
+        for process in (pid, parent.pid):
+            os.kill(process, signal.SIGSTOP)
+        time.sleep(3)
+        for process in (parent.pid, pid):  # it looks before the worker goes on
+            os.kill(process, signal.SIGCONT)
+        answer, _ = parent.communicate()
+
+    assert answer == "done\n"
+    assert told.read_text().split() == [str(pid)]
+
+
+def test_calls_from_many_threads() -> None:
+    """Each gets its own answer; no more are served at once than there are processes."""
+    with Calls(2) as call, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: call(planted.double, number), range(40)))
+        pids = set(pool.map(lambda number: call(planted.where, number), range(40)))
+
+    assert answers == [number * 2 for number in range(40)]
+    assert len(pids) <= 2
+
+
+def test_a_call_may_die() -> None:
+    """Its thread is told, after a second try, and the others do not notice."""
+    with Calls(2, timeout_s=1) as call, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda what: call(planted.misbehave, what), ["a", "abort", "b", "loop", "c"]))
+
+    assert answers == ["a done", Crashed("SIGABRT"), "b done", TimedOut("longer than 1 s"), "c done"]
+
+
+def test_a_call_raises_what_its_function_raised() -> None:
+    """And the process is there for the next."""
+    with Calls(1) as call:
+        with pytest.raises(LookupError, match="no such thing"):
+            call(planted.misbehave, "raise")
+        assert call(planted.double, 4) == 8
 
 
 def test_an_idle_worker_may_die(workers: Workers) -> None:

@@ -67,13 +67,34 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 }
 
 
+def named(name: str) -> str:
+    """Say the name by which `build` finds a detector, and only this one: that of a file comes with its SHA-256.
+
+    Raises:
+        UsageError: There is no detector of that name.
+        RecipeError: It is a file, and is not there or not what it must be.
+    """
+    if name in DETECTORS:
+        return name
+    from pipeline.detectors import onnx  # noqa: PLC0415 -- see above
+
+    if not onnx.is_one(name):
+        raise UsageError(
+            f"{name}: there is no such detector; choose of {', '.join(DETECTORS)}, or name the .toml beside a model"
+        )
+    return onnx.pinned(name)
+
+
 def build(name: str) -> Detector:
     """Make a detector ready, and be sure that it sees.
 
     Raises:
         UsageError: There is no detector of that name.
+        RecipeError: It is a file, and is not there or not what it must be.
         DetectorError: It is missing, or blind.
     """
-    if name not in DETECTORS:
-        raise UsageError(f"{name}: there is no such detector; choose of {', '.join(DETECTORS)}")
-    return DETECTORS[name]()
+    if name in DETECTORS:
+        return DETECTORS[name]()
+    from pipeline.detectors.onnx import OnnxDetector  # noqa: PLC0415 -- see above
+
+    return OnnxDetector.ready(named(name))
