@@ -27,7 +27,8 @@ from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
 from pipeline.detect import DetectFaces
-from pipeline.detectors import lbpcascade
+from pipeline.detectors import DETECTORS, lbpcascade
+from pipeline.detectors import build as build_detector
 from pipeline.errors import BoardError, DetectorError, IncompleteError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
@@ -691,8 +692,12 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
     """Leave the cascade out, loudly, where its file is not to be had; the release's recipe then says so too.
 
     Raises:
-        DetectorError: The recipe wants nothing but the cascade.
+        DetectorError: The recipe wants nothing but the cascade, or a model that is blind.
+        RecipeError: A model is not where the recipe says, or not what it must be.
     """
+    for name in recipe.detect.detectors:
+        if name not in DETECTORS:  # a file: better known to be broken now than after all boards were read
+            build_detector(name)
     if "lbpcascade" not in recipe.detect.detectors:
         return recipe
     try:
