@@ -1,8 +1,8 @@
 """Where a cascade is boosted that OpenCV runs at full speed: multi-block local binary patterns, stage after stage.
 
-The patterns are those of Zhang and others, "Face Detection Based on Multi-Block LBP Representation" (2007); the boosting
-is Gentle AdaBoost (Friedman, Hastie, Tibshirani, 2000) over stumps that divide the 256 patterns of one feature in two; the
-file is what `cv2.CascadeClassifier` loads. Only NumPy and OpenCV are needed, no PyTorch.
+The patterns are those of Zhang and others, "Face Detection Based on Multi-Block LBP Representation" (2007). The boosting
+is Gentle AdaBoost (Friedman, Hastie, Tibshirani, 2000) over stumps that divide the 256 patterns of one feature in two.
+The file is what `cv2.CascadeClassifier` loads. Only NumPy and OpenCV are needed, no PyTorch.
 """
 
 from __future__ import annotations
@@ -331,7 +331,7 @@ def varied(grey_HW: Grey, box: Box, chance: np.random.Generator) -> Grey:
 def _negatives(
     pictures: Sequence[Labelled], stages: Sequence[Stage], config: CascadeConfig, chance: np.random.Generator
 ) -> tuple[Windows, float]:
-    """Look for windows that are no face and pass the stages so far; also give their share of all that were looked at."""
+    """Look for windows that are no face and pass the stages so far; also give their share of all of them."""
     runner = _load(stages) if stages else None
     kept: list[Windows] = []
     seen = found = 0
@@ -403,7 +403,7 @@ def to_xml(stages: Sequence[Stage], made: str) -> str:
         "<opencv_storage>",
         '<cascade type_id="opencv-cascade-classifier"><stageType>BOOST</stageType><featureType>LBP</featureType>',
         f"<height>{WINDOW}</height><width>{WINDOW}</width>",
-        "<stageParams><boostType>GAB</boostType><maxDepth>1</maxDepth>"
+        "<stageParams><boostType>GAB</boostType><maxDepth>1</maxDepth>",
         f"<maxWeakCount>{max(len(stage.stumps) for stage in stages)}</maxWeakCount></stageParams>",
         f"<featureParams><maxCatCount>{CODES}</maxCatCount><featSize>1</featSize></featureParams>",
         f"<stageNum>{len(stages)}</stageNum>",
