@@ -18,6 +18,7 @@ GO_ON = "stopped; nothing is lost, the same command goes on from here"
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _interrupt)
+    stopped = GO_ON
     try:
         # Standing alone, Typer would end the program itself: several lines for an error, none for Ctrl-C.
         code = app(prog_name="flow", standalone_mode=False) or 0
@@ -27,10 +28,11 @@ def main() -> None:
     except typer.TyperException as error:
         code = error.exit_code
         _tell(_of_usage(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         code = STOPPED
+        stopped = str(stop) or GO_ON
     if code == STOPPED:
-        _tell(f"flow: {GO_ON}")
+        _tell(f"flow: {stopped}")
     sys.exit(code)
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from pipeline.records import Box
@@ -41,9 +42,8 @@ def varied_faces(
     kept: list[Windows] = []
     seen = found = 0
     while found < count and seen < TRIES * count:
-        windows = np.stack(
-            [varied(*faces[index], chance) for index in chance.integers(len(faces), size=VARIED_AT_ONCE)]
-        )
+        some = [faces[int(index)] for index in chance.integers(len(faces), size=VARIED_AT_ONCE)]
+        windows = np.stack([varied(grey_HW, box, chance) for grey_HW, box in some])
         good = windows[passes(stages, windows)]
         kept.append(good)
         seen, found = seen + len(windows), found + len(good)
@@ -63,18 +63,23 @@ def varied(grey_HW: Grey, box: Box, chance: np.random.Generator) -> Grey:
     source, x, y = _round(grey_HW, x, y, side)
     share = min(1.0, 2 * between / side)  # a warp alone would skip pixels
     if share < 1:
-        source = cv2.resize(source, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        source = np.asarray(cv2.resize(source, None, fx=share, fy=share, interpolation=cv2.INTER_AREA), np.uint8)
     matrix = cv2.getRotationMatrix2D((x * share, y * share), chance.normal(0, 7), between / side / share)
-    matrix[:, 2] += between / 2 - share * np.array([x, y])
+    matrix = np.add(matrix, [[0, 0, between / 2 - share * x], [0, 0, between / 2 - share * y]])
     cut = cv2.warpAffine(source, matrix, (between, between), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if chance.random() < 0.5:
         cut = cv2.flip(cut, 1)
     if chance.random() < 0.3:
-        _, packed = cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, int(chance.integers(30, 95))])
-        cut = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
+        cut = _as_jpeg(cut, int(chance.integers(30, 95)))
     toned = 255 * (cut / 255.0) ** chance.uniform(0.7, 1.4) + chance.normal(0, 2, cut.shape)
-    small: Grey = cv2.resize(np.clip(toned, 0, 255).astype(np.uint8), (WINDOW, WINDOW), interpolation=cv2.INTER_AREA)
-    return small
+    small = cv2.resize(np.clip(toned, 0, 255).astype(np.uint8), (WINDOW, WINDOW), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
+
+
+def _as_jpeg(cut: MatLike, quality: int) -> MatLike:
+    _, packed = cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    unpacked = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
+    return cut if unpacked is None else unpacked
 
 
 def _round(grey_HW: Grey, x: float, y: float, side: float) -> tuple[Grey, float, float]:
@@ -112,7 +117,7 @@ def _of_picture(
     height, width = picture.grey.shape
     while min(height, width) / scale >= WINDOW:
         shape = round(width / scale), round(height / scale)
-        reduced: Grey = cv2.resize(picture.grey, shape, interpolation=cv2.INTER_LINEAR)
+        reduced = np.asarray(cv2.resize(picture.grey, shape, interpolation=cv2.INTER_LINEAR), np.uint8)
         corners, looked_at = _drawn(reduced, chance) if runner is None else _passed(reduced, runner, chance)
         free = [(x, y) for x, y in corners if not _may_hold_a_face(x, y, scale, picture)]
         if free:
