@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.tree import Tree
 
-from flows.show import Display, console, display, failures, harmless, hosts, summary, unread
+from flows.show import Display, console, counted, display, failures, harmless, hosts, summary, unread
 from pipeline import __version__
 from pipeline.errors import UsageError, WorldError
 from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
@@ -68,23 +68,28 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-@app.command("ls", epilog="Example: flow ls danbooru > my.toml")
+@app.command(
+    "ls",
+    short_help="List flows and recipes; print one to copy and change.",
+    epilog="Example: flow ls danbooru > my.toml",
+)
 def ls(
     recipe: Annotated[str | None, typer.Argument(help="Print this recipe with what every field means.")] = None,
 ) -> None:
     """List the flows and the built-in recipes, or print one recipe to copy and change."""
-    from pipeline.recipe import built_in, documented, load
+    from pipeline.recipe import built_in, documented, load, preface
 
     if recipe is not None:
-        print(documented(load(recipe)), end="")
+        said = "".join(f"# {line}\n" for line in preface(recipe))
+        print(said, documented(load(recipe)), sep="", end="")
         return
     out = console()
     out.print("flows", style="bold")
     for name, what in FLOWS.items():
-        out.print(f"  {name:<16} {what}")
+        out.print(f"  {name:<16} {what}", highlight=False)
     out.print("recipes", style="bold")
     for name in built_in():
-        out.print(f"  {name}")
+        out.print(f"  {name:<16} {preface(name)[0]}", highlight=False)
 
 
 @run.command("build-dataset", epilog="Example: flow run build-dataset my.toml -p filter.since=2015-01-01 --limit 500")
@@ -230,7 +235,8 @@ def review_list(
             f"{one['crop_sha256'][:12]}  {one['score']:.3f}  {one['detector']:<10}  {one['side']:>5} px  {one['path']}"
         )
         print(line)
-    print(f"{len(waiting)} crops wait" + ("; flow review keep|reject|unsure SHA256…" if waiting else ""))
+    wait = "waits" if len(waiting) == 1 else "wait"
+    print(f"{counted(len(waiting), 'crop')} {wait}" + ("; flow review keep|reject|unsure SHA256…" if waiting else ""))
 
 
 def _verdict_command(verdict: Verdict, what: str) -> None:
@@ -245,7 +251,7 @@ def _verdict_command(verdict: Verdict, what: str) -> None:
         with _opened(data, catalog) as (known, _):
             chosen = [_only_crop(known, crop) for crop in crops]
             known.decide([_decision(crop, verdict, reviewer, label) for crop in chosen])
-        print(f"{len(chosen)} {verdict.value}; `flow run publish-dataset` makes a release of it")
+        print(f"{len(chosen)} {verdict.value}; `flow run publish-dataset RECIPE` makes a release of it")
 
 
 _verdict_command(Verdict.KEEP, "Let crops into the next release.")
@@ -272,7 +278,11 @@ def review_undo(
     print(f"taken back: {', '.join(crop[:12] for crop in chosen)}")
 
 
-@app.command("status", epilog="Example: flow status --json | jq .waiting")
+@app.command(
+    "status",
+    short_help="The last run, its hosts, what failed, what waits, the releases.",
+    epilog="Example: flow status --json | jq .waiting",
+)
 def status(
     data: Data = Path("data"),
     catalog: CatalogUrl = "",
@@ -292,7 +302,8 @@ def status(
         out.print("nothing was run yet; try `flow run build-dataset`")
         return
     out.print(f"last run: {last['recipe']}, {last['state']}, began {last['started_at'][:19]} UTC", highlight=False)
-    out.print(summary(StageReport(**report) for report in last["reports"]))
+    if last["reports"]:  # a run tells of its stages when it has ended
+        out.print(summary(StageReport(**report) for report in last["reports"]))
     if found.hosts:
         out.print(hosts(found.hosts))
     for line in [*failures(found.failures, datetime.now(UTC)), *unread(found.unread)]:
@@ -304,7 +315,9 @@ def status(
         out.print(f"release: {one}", highlight=False, soft_wrap=True)
 
 
-@app.command("explain", epilog="Example: flow explain sandbox:1234")
+@app.command(
+    "explain", short_help="Why a picture is, or is not, in the dataset.", epilog="Example: flow explain sandbox:1234"
+)
 def explain(
     name: Annotated[str, typer.Argument(metavar="ID", help="A post's id, a SHA-256 or MD5 (or its start), or a file.")],
     data: Data = Path("data"),
@@ -346,14 +359,22 @@ def verify(
     print(f"{path}: sound")
 
 
-@app.command("sandbox", epilog="Example: flow sandbox --port 8600 --posts 200 --faults")
+@app.command(
+    "sandbox",
+    short_help="Serve a board of drawn characters, for trying things out.",
+    epilog="Example: flow sandbox --port 8600 --posts 200 --faults",
+)
 def sandbox(
     port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
-    posts: Annotated[int, typer.Option(min=1, help="How many posts it holds.")] = 600,
+    posts: Annotated[int, typer.Option(envvar="KAOSET_SANDBOX_POSTS", min=1, help="How many posts it holds.")] = 600,
     faults: Annotated[bool, typer.Option("--faults", help="Fail as real boards do.")] = False,
     data: Data = Path("data"),
 ) -> None:
-    """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C."""
+    """Serve the sandbox board, a small Danbooru full of drawn characters, on loopback until Ctrl-C.
+
+    A recipe may name the address that it prints, with private_hosts = true. Below it /gelbooru, /moebooru and
+    /szurubooru hold the same posts in other dialects, and /getchu sells them as products.
+    """
     from functools import partial
     from threading import Event
 
@@ -369,7 +390,7 @@ def sandbox(
         Event().wait()
 
 
-@app.command("cascades", epilog="Example: flow cascades fetch")
+@app.command("cascades", short_help="Say where the cascade is, or fetch it.", epilog="Example: flow cascades fetch")
 def cascades(
     what: Annotated[str | None, typer.Argument(metavar="[fetch]", help="Download what is missing.")] = None,
 ) -> None:
@@ -382,7 +403,9 @@ def cascades(
     print(f"lbpcascade_animeface: {path}")
 
 
-@app.command("serve", epilog="Example: flow serve danbooru --every 6h")
+@app.command(
+    "serve", short_help="Build on a schedule, train on every release.", epilog="Example: flow serve danbooru --every 6h"
+)
 def serve(
     recipe: RecipeName = None,
     data: Data = Path("data"),
@@ -444,7 +467,7 @@ def _summarise(built: Any, trained: Any) -> None:
     out = console()
     out.print(summary(built.reports))
     if built.waiting:
-        out.print(f"waiting for a person: {built.waiting} crops (flow review list)", highlight=False)
+        out.print(f"waiting for a person: {counted(built.waiting, 'crop')} (flow review list)", highlight=False)
     if built.release is None:
         return
     fresh = "published" if built.release.new else "unchanged"

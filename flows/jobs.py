@@ -81,10 +81,12 @@ def from_anywhere(recipe: str | None) -> str | None:
 
 
 def _keys() -> dict[str, tuple[str, str]]:
-    """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>."""
-    prefix = "KAOSET_LOGIN_"
-    hosts = [name.removeprefix(prefix) for name, login in os.environ.items() if name.startswith(prefix) and login]
-    return {host: (os.environ[prefix + host], os.environ.get(f"KAOSET_API_KEY_{host}", "")) for host in hosts}
+    """Read KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>; of one without the other the board's source complains."""
+    login, key = "KAOSET_LOGIN_", "KAOSET_API_KEY_"
+    told = os.environ.get
+    hosts = {name.removeprefix(prefix) for prefix in (login, key) for name in os.environ if name.startswith(prefix)}
+    pairs = {host: (told(login + host, ""), told(key + host, "")) for host in hosts}
+    return {host: pair for host, pair in pairs.items() if any(pair)}
 
 
 def _count(name: str, default: int) -> int:
@@ -111,9 +113,11 @@ def _run(
     with Build(recipe, settings, display.progress, display.say) as build:
         for name in STAGES:
             if name == "export" and not build.reports[-1].kept:
-                display.say("no crop is accepted yet, so nothing is published: see `flow review list`")
+                display.say(f"{_nothing_left(build.reports)}, so nothing is published")
                 break
+            display.begin(name)
             call(name, lambda name=name: step(build, name))  # type: ignore[misc]
+            display.end(name, build.reports[-1].seen)
         review = next(report for report in build.reports if report.stage == "review")
         return Built(
             recipe=build.recipe,
@@ -121,6 +125,15 @@ def _run(
             release=build.release,
             waiting=review.dropped.get("waiting", 0),
         )
+
+
+def _nothing_left(reports: Sequence[StageReport]) -> str:
+    """Say which stage let nothing through, and why; all stages after it saw nothing."""
+    last = next(report for report in reports if not report.kept)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in last.dropped.items())
+    if last.stage == "review":
+        return f"no crop is accepted yet ({reasons}; see `flow review list`)"
+    return f"{last.stage} kept none of {last.seen:,} ({reasons})" if reasons else "there is no post"
 
 
 def train_release(data: Path, name: str | None, overrides: Sequence[str], display: Display) -> Trained:

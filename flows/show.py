@@ -35,6 +35,14 @@ SHOWN = 20  # hosts or listings; a list of addresses may name thousands
 class Display(Protocol):
     """Where a flow says what it does."""
 
+    def begin(self, stage: str) -> None:
+        """Show that a stage is next; others that it sets going come after it."""
+        ...
+
+    def end(self, stage: str, seen: int) -> None:
+        """Show that a stage has come to its end."""
+        ...
+
     def progress(self, stage: str, done: int, total: int) -> None:
         """Show how far a stage is; *total* 0: nobody knows."""
         ...
@@ -51,10 +59,18 @@ class Bars:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        """Move the stage's bar."""
+    def begin(self, stage: str) -> None:
+        """Draw the stage's bar, if there is none yet."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=None)
+
+    def end(self, stage: str, seen: int) -> None:
+        """Fill the stage's bar: nobody knew the length of a listing, and what is remembered moves no bar."""
+        self._bars.update(self._tasks[stage], completed=seen, total=seen)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar."""
+        self.begin(stage)
         self._bars.update(self._tasks[stage], completed=done, total=total or None)
 
     def say(self, line: str) -> None:
@@ -68,6 +84,12 @@ class Lines:
     def __init__(self) -> None:
         self._shown = time.monotonic()
         self._lock = threading.Lock()
+
+    def begin(self, stage: str) -> None:
+        """Say nothing: `progress` will."""
+
+    def end(self, stage: str, seen: int) -> None:
+        """Say nothing: the table at the end will."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Say where the stage is, if nothing was said for a while; where it has just begun there is nothing to say."""
@@ -107,6 +129,11 @@ def console() -> Console:
 def harmless(text: str) -> str:
     """Take out what would steer a terminal: control characters, and marks that turn the direction of reading."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def counted(count: int, what: str) -> str:
+    """Say how many there are of what is called *what* where it is one."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def summary(reports: Iterable[StageReport]) -> Table:

@@ -105,10 +105,15 @@ class Catalog:
         return {row.listing: _load(row.cursor) for row in rows}
 
     def add_page(self, listing: str, posts: Sequence[Post], cursor: dict[str, Any] | None) -> None:
-        """Remember *posts* and where to go on, both or neither; a post seen again takes its newest form."""
+        """Remember *posts* and where to go on, both or neither.
+
+        A post seen again takes its newest form, and one that has changed is selected anew: its tags or its rating may
+        be others, also because a recipe declares another one. Its file, if it was fetched, stays.
+        """
         now = self._now()
         rows = {post.id: {"id": post.id, "body": _dump(post), "seen_at": now} for post in posts}
         with self._transaction() as connection:
+            _forget_changed(connection, {post_id: row["body"] for post_id, row in rows.items()})
             _put(connection, POSTS, list(rows.values()))
             _put(connection, LISTINGS, [{"listing": listing, "post_id": post_id} for post_id in rows])
             if cursor is not None:
@@ -432,6 +437,16 @@ def _put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]])
     rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in key}
     put = insert.on_conflict_do_update(index_elements=key, set_=rest) if rest else insert.on_conflict_do_nothing()
     connection.execute(put, sorted(rows, key=lambda row: [row[name] for name in key]))
+
+
+def _forget_changed(connection: sa.Connection, bodies: Mapping[str, str]) -> None:
+    """Forget whether posts were selected that have not these *bodies* any more; no outcome of it has outputs."""
+    for some in _batches(bodies, AT_ONCE):
+        known = connection.execute(sa.select(POSTS.c.id, POSTS.c.body).where(POSTS.c.id.in_(some)))
+        changed = [post_id for post_id, body in known if body != bodies[post_id]]
+        if changed:
+            of_them = OUTCOMES.c.item.in_(changed)
+            connection.execute(sa.delete(OUTCOMES).where(*_are(OUTCOMES, stage="select"), of_them))
 
 
 def _are(table: sa.Table, **values: str) -> list[sa.ColumnElement[bool]]:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -51,7 +52,7 @@ class BoardSection(WebSection):
     board: str
     """A name from the table of boards in README, `sandbox`, or the address of any host that speaks it (https://…)."""
     name: str = Field("", pattern=NAME_OR_NOTHING)
-    """The first part of the posts' ids; the board's name if empty."""
+    """The first part of the posts' ids; the board's name, or its address, if empty."""
     query: str = ""
     """Tags as on the board's own search page."""
     file: Literal["original", "sample"] = "original"
@@ -369,15 +370,26 @@ class Recipe(_Section):
 
 
 def source_name(source: WebSection | FolderSection | VideoSection) -> str:
-    """Name a source: what the person said, or the board."""
+    """Name a source: what the person said, or the board; two boards on one host are two, or their posts would mix."""
     if source.name or not isinstance(source, BoardSection):
         return source.name
-    return source.board.split("//")[-1].split("/")[0].split(":")[0]
+    address = source.board.rpartition("//")[2].rpartition("@")[2]  # a login is refused later, and told to nobody
+    return re.sub(r"[^A-Za-z0-9._]+", "-", address).strip("-._")[:64]
 
 
 def built_in() -> list[str]:
     """List the recipes that come with kaoset."""
     return sorted(one.name.removesuffix(".toml") for one in BUILT_IN.iterdir() if one.name.endswith(".toml"))
+
+
+def preface(name: str) -> list[str]:
+    """Give the lines of comment that a recipe begins with: what it is for, and what it wants to be told.
+
+    Raises:
+        RecipeError: There is no such recipe.
+    """
+    lines = takewhile(lambda line: line.startswith("#"), _text(name).splitlines())
+    return [line.removeprefix("#").strip() for line in lines]
 
 
 def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
@@ -395,7 +407,8 @@ def load(name: str | None, overrides: Sequence[str] = ()) -> Recipe:
         own = any(re.match(r"sources\.\d+\.(kind|path)=", one) for one in overrides)
         name = "default" if own else "sandbox"
     body = _read(name)
-    for override in overrides:
+    # The kinds first: each makes the table in which the others are set, whatever their order.
+    for override in sorted(overrides, key=lambda one: not re.match(r"sources\.\d+\.kind=", one)):
         key, equals, value = override.partition("=")
         if not equals:
             raise UsageError(f"-p {override}: no value; write -p key=value, such as -p filter.since=2005-01-01")
@@ -446,17 +459,22 @@ def _documented(section: BaseModel, path: str) -> list[str]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    if name in built_in():
-        return tomllib.loads((BUILT_IN / f"{name}.toml").read_text("utf-8"))
     try:
-        return tomllib.loads(Path(name).read_text("utf-8"))
+        return tomllib.loads(_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name}: not readable as TOML ({error})") from error
+
+
+def _text(name: str) -> str:
+    try:
+        return (BUILT_IN / f"{name}.toml" if name in built_in() else Path(name)).read_text("utf-8")
     except FileNotFoundError as error:
         near = difflib.get_close_matches(name, built_in(), 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise RecipeError(
             f"{name}: no such recipe; {hint}built in are {', '.join(built_in())}, or give a TOML file"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{name}: not readable as TOML ({error})") from error
 
 
@@ -511,14 +529,25 @@ def _one_line(error: ValidationError) -> str:
         field = getattr(model, "model_fields", {}).get(part) if isinstance(part, str) else None
         if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             model = field.annotation
-    where = ".".join(shown)
-    if first["type"] == "extra_forbidden":
-        known = list(getattr(model, "model_fields", {}))
-        near = difflib.get_close_matches(shown[-1], known, 1, 0.4)
-        return f"{where}: unknown; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
-    given = first.get("input")
+    where, given = ".".join(shown), first.get("input")
+    match first["type"]:
+        case "extra_forbidden":
+            return f"{where}: unknown; {_nearest(shown[-1], list(getattr(model, 'model_fields', {})))}"
+        case "union_tag_invalid":
+            kind = str(first["ctx"]["tag"])
+            return f"{where}.kind: {kind!r} is unknown; {_nearest(kind, list(KINDS))}"
+        case "union_tag_not_found":
+            return f"{where}.kind: missing; known are {', '.join(KINDS)}"
+        case "missing":
+            what = model.model_fields[shown[-1]].description or ""
+            return f"{where}: missing ({what.removesuffix('.')})"
     value = f" (given: {given!r})" if where and not isinstance(given, (dict, list, BaseModel)) else ""
     return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.4)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
 
 
 def _without_none(body: Any) -> Any:

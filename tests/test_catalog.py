@@ -12,8 +12,12 @@ import sqlalchemy as sa
 
 from pipeline.catalog import Catalog, Failures
 from pipeline.errors import CatalogError
-from pipeline.records import Reason, Verdict
+from pipeline.records import Post, Reason, Verdict
 from pipeline.stage import Dropped, Kept
+
+
+def _kept(post: Post) -> tuple[str, Kept[Post, Post]]:
+    return post.id, Kept(post, (post,))
 
 
 def test_every_cursor_can_be_asked_for(catalog: Catalog) -> None:
@@ -40,6 +44,19 @@ def test_a_post_seen_again_takes_its_newest_form(catalog: Catalog) -> None:
     catalog.add_page("l", [make.post(1, tags=("new",))], None)
 
     assert [post.tags for post in catalog.posts("l")] == [("new",)]
+
+
+def test_a_post_that_changed_is_selected_anew(catalog: Catalog) -> None:
+    """A rating that is declared later counts; the file that came, and the posts that are as they were, are known."""
+    catalog.add_page("l", [make.post(1, rating=None), make.post(2)], None)
+    catalog.record("select", "f", [("sandbox:1", Dropped(make.post(1), Reason.RATING)), _kept(make.post(2))])
+    catalog.record("scrape", "f", [_kept(make.post(1))])
+
+    catalog.add_page("l", [make.post(1, rating="g"), make.post(2)], None)
+
+    both = ["sandbox:1", "sandbox:2"]
+    assert catalog.judged("select", "f", both) == {"sandbox:2": None}
+    assert catalog.judged("scrape", "f", both) == {"sandbox:1": None}
 
 
 def test_a_limit_takes_the_posts_of_last(catalog: Catalog) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import RecipeError, UsageError
-from pipeline.recipe import built_in, documented, load, parse, source_name
+from pipeline.recipe import built_in, documented, load, parse, preface, source_name
 
 
 @pytest.mark.parametrize("name", built_in())
@@ -63,9 +63,11 @@ def test_sources_of_ones_own_start_from_the_default() -> None:
         ("crop.zoom=9", "crop.zoom: Input should be less than or equal to 4"),
         ("split.train=0.5", "the shares add up to 0.6, not to 1"),
         ("crop.size=100", "the stylegan format needs a power of two"),
-        ("sources.1.kind=folder", "sources.1.path: Field required"),
-        ("sources.1.kind=video", "sources.1.path: Field required"),
-        ("sources.1.kind=urls", "sources.1.path: Field required"),
+        ("sources.1.kind=folder", "sources.1.path: missing (Where the"),
+        ("sources.1.kind=video", "sources.1.path: missing (Where the"),
+        ("sources.1.kind=urls", "sources.1.path: missing (Where the"),
+        ("sources.0.kind=danboru", "sources.0.kind: 'danboru' is unknown; did you mean danbooru?"),
+        ("sources.1.path=x", "sources.1.kind: missing; known are danbooru, gelbooru, moebooru, szurubooru, getchu, "),
         ("sources.7.kind=folder", "7 is no number from 0 to 1"),
         ('filter.ratings=["x"]', "Input should be 'g', 's', 'q' or 'e'"),
         ("sources.²=5", "is no number from 0 to 1"),
@@ -110,6 +112,41 @@ def test_two_sources_need_two_names(tmp_path: Path) -> None:
     """Their posts' ids would clash."""
     with pytest.raises(RecipeError, match="two sources are named sandbox"):
         load("sandbox", ["sources.1.kind=danbooru", "sources.1.board=sandbox"])
+
+
+def test_fields_of_another_kind_may_come_before_it() -> None:
+    """The order in which overrides are typed changes nothing."""
+    fields = ["sources.0.min_gap_s=3", "sources.0.kind=moebooru", "sources.0.query=solo"]
+
+    assert load("sandbox", fields) == load("sandbox", [*fields[1:], fields[0]])
+    assert load("sandbox", fields).sources[0].min_gap_s == 3.0  # type: ignore[union-attr]
+
+
+def test_a_login_in_an_address_is_told_to_nobody() -> None:
+    """It is refused later on, in a line that names the source."""
+    board = load("sandbox", ["sources.0.board=https://me:secret@board.example"]).sources[0]
+
+    assert source_name(board) == "board.example"
+
+
+def test_two_boards_of_one_host_are_two() -> None:
+    """One post's id never leads to another board's post."""
+    hosts = ["http://127.0.0.1:80/", "http://127.0.0.1:81", "http://127.0.0.1:81/b", "http://[::1]:81", "yande.re"]
+    boards = [load("sandbox", ["sources.0.kind=moebooru", f"sources.0.board={host}"]).sources[0] for host in hosts]
+
+    assert [source_name(board) for board in boards] == [
+        "127.0.0.1-80",
+        "127.0.0.1-81",
+        "127.0.0.1-81-b",
+        "1-81",
+        "yande.re",
+    ]
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_recipe_says_what_it_is_for(name: str) -> None:
+    """Its first line is short enough for a list."""
+    assert 20 < len(preface(name)[0]) < 62
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ class BoardSource(ABC):
     def __post_init__(self) -> None:
         check_address(self.name, self.address)
         if bool(self.login) != bool(self.api_key):
-            raise RecipeError(f"source {self.name!r} has a login or an API key alone; the board wants both or neither")
+            raise RecipeError(
+                f"source {self.name!r} has a login or an API key alone; set both KAOSET_LOGIN_<HOST> and "
+                "KAOSET_API_KEY_<HOST>, or neither"
+            )
         if self.api_key and not _is_private(self.address):
             raise RecipeError(
                 f"source {self.name!r} would send its API key in the open; give an address that begins with https"

@@ -103,6 +103,8 @@ class GetchuSource:
             raise
         yield Page(tuple(posts), memory.to_json())
         if memory.troubles:
+            if not memory.read:  # nor did any in an earlier run: it is the shop that is to blame, not its pages
+                raise memory.troubles[0]
             raise IncompleteError(
                 f"{urlsplit(self.address).netloc}: {len(memory.troubles)} pages did not come, all others are listed; "
                 f"the next run asks for them first (the first of them: {memory.troubles[0]})"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,12 @@ def test_ls_names_every_flow_and_recipe(flow: Flow) -> None:
 
     assert answer.code == 0
     assert {"build-dataset", "publish-dataset", "train-gan", *built_in()} <= set(answer.out.split())
+    assert "  folder           A folder of your own pictures, with all folders below it.\n" in answer.out
+
+
+def test_a_printed_recipe_says_what_it_wants(flow: Flow) -> None:
+    """What stands above it in its file stands above it on the screen."""
+    assert "# -p sources.0.age_gate=true" in flow("ls", "getchu").out.partition("name =")[0]
 
 
 @pytest.mark.parametrize("name", built_in())
@@ -411,6 +418,29 @@ def test_the_queue_can_be_read_by_people(data: Path, flow: Flow) -> None:
     assert (len(lines), scores) == (4, sorted(scores))
     assert all(Path(line.split()[-1]).is_file() for line in lines)
     assert "crops wait; flow review keep|reject|unsure" in total
+
+
+def test_what_lets_nothing_through_is_named(flow: Flow) -> None:
+    """With its reasons; a rating that is declared in the recipe afterwards helps."""
+    (flow.home / "list.csv").write_text("url\nhttps://nohost.invalid/a.png\nno address\n")
+    urls = ("run", "build-dataset", "--no-prefect", "-p", "sources.0.kind=urls", "-p", "sources.0.path=list.csv")
+
+    answers = [flow(*urls), flow(*urls, "-p", "sources.0.rating=g")]
+
+    assert [answer.err.splitlines()[-1] for answer in answers] == [
+        "select kept none of 2 (no_file 1, rating 1), so nothing is published",
+        "scrape kept none of 1 (unreachable 1), so nothing is published",
+    ]
+
+
+def test_a_run_that_ended_before_its_first_stage_draws_no_table(flow: Flow) -> None:
+    """There is nothing to be seen in one without a row."""
+    failed = flow(*SANDBOX, "-p", "sources.0.board=http://127.0.0.1:9", "-p", "sources.0.private_hosts=true")
+
+    answer = flow("status")
+
+    assert failed.code == 1
+    assert re.fullmatch(r"last run: sandbox, failed, began .* UTC\nwaiting for a person: 0\n", answer.out)
 
 
 def test_a_queue_that_was_cut_says_so(data: Path, flow: Flow) -> None:

@@ -14,3 +14,11 @@ def test_keys_are_read_by_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAOSET_LOGIN", "nobody")
 
     assert settings_from_environment(Path("data")).keys == {"DANBOORU_DONMAI_US": ("me", "secret")}
+
+
+def test_a_key_without_a_login_is_not_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a pair reaches its board's source, which says what is missing; an empty one is none."""
+    monkeypatch.setenv("KAOSET_API_KEY_GELBOORU_COM", "secret")
+    monkeypatch.setenv("KAOSET_LOGIN_YANDE_RE", "")
+
+    assert settings_from_environment(Path("data")).keys == {"GELBOORU_COM": ("", "secret")}

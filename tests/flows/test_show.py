@@ -5,8 +5,9 @@ from io import StringIO
 
 import make
 from rich.console import Console
+from rich.progress import Progress
 
-from flows.show import failures, hosts, unread
+from flows.show import Bars, counted, failures, hosts, unread
 from pipeline.catalog import Failures
 from pipeline.records import Reason
 from pipeline.status import Host
@@ -100,3 +101,24 @@ def test_unread_ground_is_told_the_largest_first() -> None:
 def test_twenty_listings_are_enough_for_a_person() -> None:
     """The others are counted."""
     assert list(unread({f"l{number}": 1 for number in range(22)}))[-1] == "and 2 more (--json lists all)"
+
+
+def test_the_bars_of_a_run_end_full() -> None:
+    """A listing has no length until its end; the stage that was begun first stands above those that it sets going."""
+    with Progress(console=Console(file=StringIO())) as drawn:
+        bars = Bars(drawn)
+        bars.begin("list")
+        bars.progress("scrape", 3, 7)
+        bars.progress("list", 9, 0)
+        bars.end("list", 9)
+
+        assert [(one.description, one.completed, one.total) for one in drawn.tasks] == [
+            ("list", 9, 9),
+            ("scrape", 3, 7),
+        ]
+        assert [one.finished for one in drawn.tasks] == [True, False]
+
+
+def test_one_is_not_several() -> None:
+    """Nor is none one."""
+    assert [counted(count, "crop") for count in (0, 1, 1200)] == ["0 crops", "1 crop", "1,200 crops"]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import faulty
 import pytest
 
-from pipeline.errors import BoardError, RecipeError
+from pipeline.errors import BoardError, IncompleteError, RecipeError
 from pipeline.http import Client, Fetched, Refused, WebPage
 from pipeline.recipe import load
 from pipeline.records import Post, Reason
@@ -344,6 +344,16 @@ def test_a_page_that_does_not_come_holds_up_no_other(server: faulty.Server) -> N
     ids, cursor, error = run(source(server, **may), cursor)
     assert (ids, error, asked(server)) == (["g:2-c1"], "", ["2"])
     assert run(source(server, **may), cursor)[0] == asked(server) == []
+
+
+def test_a_shop_that_gives_no_page_at_all_is_not_just_incomplete(server: faulty.Server) -> None:
+    """The run ends with what is wrong, not with a warning."""
+    for number in (1, 2):
+        server.on(f"/item/{number}/", faulty.reply(500))
+
+    with pytest.raises(BoardError, match="answers 500") as caught:
+        list(source(server, ids=(1, 2)).pages(None))
+    assert not isinstance(caught.value, IncompleteError)
 
 
 def test_products_that_fail_for_ever_hold_up_no_other(server: faulty.Server) -> None:
