@@ -394,13 +394,14 @@ def sandbox(
 def cascades(
     what: Annotated[str | None, typer.Argument(metavar="[fetch]", help="Download what is missing.")] = None,
 ) -> None:
-    """Say where the cascade file is, or fetch it once; it is third-party data and not part of kaoset."""
+    """Say where the cascades are, or fetch the one that is third-party data and not part of kaoset."""
     from pipeline.detectors import lbpcascade
 
     if what not in (None, "fetch"):
         raise UsageError(f"{what}: unknown; say `flow cascades` or `flow cascades fetch`")
+    print(f"{lbpcascade.OWN}: {lbpcascade.find(lbpcascade.OWN)}", flush=True)
     path = lbpcascade.fetch() if what == "fetch" else lbpcascade.find()
-    print(f"lbpcascade_animeface: {path}")
+    print(f"{lbpcascade.THIRD_PARTY}: {path}")
 
 
 @app.command(

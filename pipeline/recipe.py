@@ -248,8 +248,8 @@ class ScrapeSection(_Section):
 class DetectSection(_Section):
     """Where the faces are."""
 
-    detectors: tuple[Literal["lbpcascade", "animeface"], ...] = ("lbpcascade", "animeface")
-    """With both, the cascade proposes and animeface judges; without the cascade's file animeface works alone."""
+    detectors: tuple[Literal["lbpcascade", "drawn_faces", "animeface"], ...] = ("lbpcascade", "animeface")
+    """Of two the first, a cascade, proposes and animeface judges; without lbpcascade's file animeface works alone."""
     side: int = Field(640, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)

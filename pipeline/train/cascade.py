@@ -181,4 +181,4 @@ def best_stump(
 def single_below(value: float) -> float:
     """Round to single precision, never up: a face on the threshold stays."""
     single = np.float32(value)
-    return float(single if single <= value else np.nextafter(single, np.float32(-np.inf)))
+    return float(single if float(single) <= value else np.nextafter(single, np.float32(-np.inf)))

@@ -53,7 +53,7 @@ def register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, content:
     registry = tmp_path / "registry.toml"
     registry.write_text(
         f"[lbpcascade_animeface]\nfile = 'c.xml'\nurl = '{url}'\nsha256 = '{hashlib.sha256(content).hexdigest()}'\n"
-        "scale_factor = 1.1\nmin_neighbours = 2\n"
+        "detector = 'lbpcascade'\nscale_factor = 1.1\nmin_neighbours = 2\n"
     )
     monkeypatch.setattr(lbpcascade, "_REGISTRY", registry)
 
