@@ -18,21 +18,20 @@ GO_ON = "stopped; nothing is lost, the same command goes on from here"
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _interrupt)
-    stopped = GO_ON
     try:
         # Standing alone, Typer would end the program itself: several lines for an error, none for Ctrl-C.
         code = app(prog_name="flow", standalone_mode=False) or 0
+        if code == STOPPED:
+            _tell(f"flow: {GO_ON}")
     except KaosetError as error:
         code = error.exit_code
         _tell(f"flow: {error}")
     except typer.TyperException as error:
         code = error.exit_code
         _tell(_of_usage(error))
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt:
         code = STOPPED
-        stopped = str(stop) or GO_ON
-    if code == STOPPED:
-        _tell(f"flow: {stopped}")
+        _tell(f"flow: {GO_ON}")
     sys.exit(code)
 
 

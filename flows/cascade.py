@@ -12,7 +12,7 @@ from flows.jobs import terminated
 from flows.show import Display
 from pipeline.catalog import Catalog
 from pipeline.detectors import lbpcascade
-from pipeline.errors import DetectorError, RecipeError, UsageError, WorldError
+from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
 from pipeline.export import find_release
 from pipeline.manifest import split_of
 from pipeline.run import DataFolder
@@ -26,6 +26,7 @@ from pipeline.train.windows import Labelled
 from pipeline.verify import verify
 
 SANDBOX = "sandbox"  # what is learnt from, instead of a release
+WORTH_TRYING = 1e-3  # share of other windows that may pass: OpenCV's grouping takes minutes of what lets through more
 SHARES = {"learnt": 0.8, "held out": 0.2}  # of the pictures; what is alike is on one side
 
 
@@ -37,9 +38,8 @@ class TrainedCascade:
     stages: int
     stumps: int
     finished: bool  # False: stopped; what was done by then is a cascade of fewer stages
-    learnt: int  # pictures
-    held_out: int
-    own: Sequence[Trial]  # on the pictures held out; none when it was stopped or nothing was held out
+    held_out: int  # pictures
+    own: Sequence[Trial]  # on the pictures held out; none when it was stopped, is too weak, or nothing was held out
     other: Sequence[Trial]  # of the third-party cascade, where it is at hand
 
 
@@ -71,7 +71,6 @@ def train_cascade(
     config: CascadeConfig,
     display: Display,
     *,
-    drawings: int,
     backgrounds: Path | None = None,
     out: Path | None = None,
 ) -> TrainedCascade:
@@ -82,7 +81,6 @@ def train_cascade(
         name: ``sandbox``, or a release by folder, recipe/number or recipe; None: the last release.
         config: How.
         display: Where it is told.
-        drawings: How many posts the sandbox draws, where it learns from those.
         backgrounds: A folder of pictures without faces, learnt from as well.
         out: The file; None: ``cascades/<name>.xml`` in the data folder. What was stopped lies beside it.
 
@@ -91,7 +89,7 @@ def train_cascade(
         WorldError: The release is not sound, its pictures are gone, or the file cannot be written.
     """
     folder = DataFolder(data)
-    called, sources = _sources(folder, name, config, drawings, display)
+    called, sources = _sources(folder, name, config, display)
     if out is None:
         out = data / "cascades" / f"{called.replace('/', '-')}.xml"
     if out.is_dir():
@@ -104,7 +102,10 @@ def train_cascade(
         f"{len(held_out)} are held out, to try it on"
     )
 
+    told: list[Progress] = []
+
     def show(now: Progress) -> None:
+        told.append(now)
         display.progress("stages", now.stages, config.stages)
         display.say(
             f"stage {now.stages}: {now.stumps} stumps; {now.hit_rate:.1%} of varied faces pass, "
@@ -116,28 +117,35 @@ def train_cascade(
         stages = train(learnt, config, show, stop)
         finished = not stop()
     if not stages:
-        raise KeyboardInterrupt("stopped before the first stage was whole; nothing is written")
+        raise StoppedError("stopped before the first stage was whole; nothing is written")
     path = out if finished else out.with_name(f"{out.stem}.stopped{out.suffix}")
-    write_atomically(path, to_xml(stages, _made(called, config, drawings, backgrounds)).encode())
+    write_atomically(path, to_xml(stages, _made(called, config, backgrounds)).encode())
+    tried = held_out if finished and _is_worth_trying(told[-1], display) else []
     return TrainedCascade(
         path=path,
         stages=len(stages),
-        stumps=sum(len(stage.stumps) for stage in stages),
+        stumps=told[-1].stumps,
         finished=finished,
-        learnt=len(learnt),
         held_out=len(held_out),
-        own=trials(path, held_out) if finished and held_out else (),
-        other=_others(held_out, display) if finished and held_out else (),
+        own=trials(path, tried) if tried else (),
+        other=_others(tried, display) if tried else (),
     )
 
 
-def _sources(
-    folder: DataFolder, name: str | None, config: CascadeConfig, drawings: int, display: Display
-) -> tuple[str, list[Source]]:
+def _is_worth_trying(last: Progress, display: Display) -> bool:
+    if last.false_alarms <= WORTH_TRYING:
+        return True
+    display.say(
+        "so many windows pass that it is not tried on the pictures held out; train more stages, or look at more"
+    )
+    return False
+
+
+def _sources(folder: DataFolder, name: str | None, config: CascadeConfig, display: Display) -> tuple[str, list[Source]]:
     """Find the pictures to learn from, and what to call them."""
     if name == SANDBOX:
         drawn = posts.build(
-            folder.sandbox, drawings, config.seed, lambda done, total: display.progress("draw", done, total)
+            folder.sandbox, config.drawings, config.seed, lambda done, total: display.progress("draw", done, total)
         )
         return SANDBOX, of_sandbox(drawn)
     release = find_release(folder.releases, name)
@@ -204,33 +212,35 @@ def _others(pictures: Sequence[Labelled], display: Display) -> Sequence[Trial]:
         return ()
 
 
-def _made(called: str, config: CascadeConfig, drawings: int, backgrounds: Path | None) -> str:
+def _made(called: str, config: CascadeConfig, backgrounds: Path | None) -> str:
     """Say how it was made, without a word of this machine; for drawings the command makes the same file again."""
     usual = asdict(CascadeConfig())
     changed = "".join(f" -p {key}={value}" for key, value in asdict(config).items() if value != usual[key])
-    size = f" --sandbox-posts {drawings}" if called == SANDBOX else ""
-    more = " --backgrounds FOLDER" if backgrounds else ""
     settings = ", ".join(f"{key} {value}" for key, value in asdict(config).items())
+    more = ", and a folder of pictures without faces" if backgrounds else ""
     return (
-        "A cascade of local binary patterns that finds faces, trained by kaoset:\n"
-        f"flow run train-cascade {called}{size}{more}{changed}\n{settings}"
+        "A cascade of local binary patterns that finds faces, trained by kaoset on what is named here"
+        f"{more}:\nflow run train-cascade {called}{changed}\n({settings})"
     )
 
 
 def table(trained: TrainedCascade) -> Table:
     """Draw what a cascade is worth on the pictures held out, beside the third-party one."""
-    shown = Table(title=f"On {trained.held_out} pictures that it did not learn from", title_justify="left")
-    shown.add_column("windows that agree", justify="right")
-    columns = ("precision", "recall", "F1", "pictures/s")
-    for name in (*columns, *(f"lbpcascade {name}" for name in columns if trained.other)):
+    rivals = {"": trained.own, f"{lbpcascade.THIRD_PARTY} ": trained.other}
+    speeds = ", ".join(
+        f"{name or 'this one '}{some[0].pictures / some[0].seconds:.0f}" for name, some in rivals.items() if some
+    )
+    shown = Table(
+        title=f"On {trained.held_out} pictures that it did not learn from",
+        title_justify="left",
+        caption=f"pictures a second: {speeds}",
+        caption_justify="left",
+    )
+    shown.add_column("min_neighbours", justify="right")
+    for name in (f"{of}{what}" for of, some in rivals.items() if some for what in ("precision", "recall", "F1")):
         shown.add_column(name, justify="right")
     for index, own in enumerate(trained.own):
-        both = [own, *(trained.other[index : index + 1])]
-        cells = [cell for one in both for cell in _cells(one)]
+        both = [own, *trained.other[index : index + 1]]
+        cells = [f"{share:.3f}" for one in both for share in (one.precision, one.recall, one.f1)]
         shown.add_row(str(own.neighbours), *cells)
     return shown
-
-
-def _cells(trial: Trial) -> tuple[str, ...]:
-    speed = f"{trial.pictures / trial.seconds:.0f}" if trial.seconds else ""
-    return f"{trial.precision:.3f}", f"{trial.recall:.3f}", f"{trial.f1:.3f}", speed

@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from flows.show import Display, console, counted, display, failures, harmless, hosts, summary, unread
 from pipeline import __version__
-from pipeline.errors import UsageError, WorldError
+from pipeline.errors import StoppedError, UsageError, WorldError
 from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
 
 FLOWS = {
@@ -181,7 +181,8 @@ def train_cascade(
         typer.Option(
             "-p",
             metavar="KEY=VALUE",
-            help="pictures, positives, negatives, stages, min_hit_rate, max_false_alarm, max_weak, features or seed.",
+            help="Of drawings, pictures, positives, negatives, stages, min_hit_rate, max_false_alarm, max_weak, features, "
+            "seed.",
         ),
     ] = None,
     backgrounds: Annotated[
@@ -191,7 +192,6 @@ def train_cascade(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where it goes; without: cascades/ in the data folder.")
     ] = None,
-    sandbox_posts: SandboxPosts = 600,
 ) -> None:
     """Train a face detector for a style of your own: a cascade that OpenCV runs, in minutes and without PyTorch.
 
@@ -203,15 +203,13 @@ def train_cascade(
 
     config = cascade.read_config(overrides or [])
     with display() as shown:
-        trained = cascade.train_cascade(
-            data, release, config, shown, drawings=sandbox_posts, backgrounds=backgrounds, out=out
-        )
+        trained = cascade.train_cascade(data, release, config, shown, backgrounds=backgrounds, out=out)
     told = f"{trained.path} ({trained.stages} stages, {trained.stumps} stumps, {trained.path.stat().st_size:,} bytes)"
     if trained.own:
         console().print(cascade.table(trained))
     print(f"cascade: {told}")
     if not trained.finished:
-        raise KeyboardInterrupt("stopped; the stages that were whole are kept, the same command begins anew")
+        raise StoppedError("stopped; the stages that were whole are kept, and the same command begins anew")
 
 
 @review.command("list", epilog="Example: flow review list --json | jq -r .[].path")

@@ -43,7 +43,7 @@ def find(name: str = THIRD_PARTY) -> Path:
 
 
 def fetch() -> Path:
-    """Download the third-party cascade once, into the user's cache folder; without the network when it is there already.
+    """Download the third-party cascade into the user's cache folder; without the network when it is there already.
 
     Raises:
         DetectorError: It cannot be had, or what came is not the file that the registry names.

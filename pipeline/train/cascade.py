@@ -18,9 +18,7 @@ from pipeline.errors import RecipeError
 from pipeline.train.patterns import CODES, Stage, Stump, Windows, codes, passes
 from pipeline.train.windows import Labelled, false_alarms, varied_faces
 
-FEW = (
-    50  # a stage learns from at least one 50th of the false alarms that are asked for; of fewer it would learn by heart
-)
+FEW = 10  # a stage learns from more than a tenth of the false alarms asked for: fewer are only learnt by heart
 TINY = 1e-12  # below every weight that matters; keeps a division by an empty side from failing
 
 
@@ -32,19 +30,21 @@ class CascadeConfig:
         RecipeError: A field is outside the range that its comment states.
     """
 
-    pictures: int = 2000  # that are learnt from, at most; 300 KB of memory each
-    positives: int = 4000  # varied faces that each stage sees, at least 10
-    negatives: int = 4000  # false alarms of the stages so far that each new one sees, at least 10
-    stages: int = 14  # at most, 1 or more
+    drawings: int = 600  # of the sandbox, where it learns from those
+    pictures: int = 2000  # that are learnt from or held out, at most; 300 KB of memory each
+    positives: int = 6000  # varied faces that each stage sees, at least 10
+    negatives: int = 6000  # false alarms of the stages so far that each new one sees, at least 10
+    stages: int = 18  # at most, 1 or more
     min_hit_rate: float = 0.997  # share of the faces that each stage must let through, above 0.5 to 1
     max_false_alarm: float = 0.4  # share of the others that it may, above 0 to below 1
     max_weak: int = 60  # stumps of one stage, at most
-    features: int = 1500  # of the 8,464 that there are, drawn anew for each stump
+    features: int = 2000  # of the 8,464 that there are, drawn anew for each stump
     seed: int = 1  # of all that is drawn by chance, and of the drawings where it learns from those
 
     def __post_init__(self) -> None:
         """Refuse what no training can be made of."""
         right = {
+            "drawings": self.drawings >= 1,
             "pictures": self.pictures >= 1,
             "positives": self.positives >= 10,
             "negatives": self.negatives >= 10,

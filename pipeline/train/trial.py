@@ -23,7 +23,7 @@ SAME = 0.4  # overlap of a found box with the labelled one; as in the bench
 class Trial:
     """What a cascade found when so many windows had to agree."""
 
-    neighbours: int
+    neighbours: int  # minNeighbors of OpenCV
     right: int  # faces found
     wrong: int  # boxes where no face is
     missed: int  # faces not found
@@ -48,14 +48,15 @@ class Trial:
 
 
 def trials(cascade: Path, pictures: Sequence[Labelled]) -> list[Trial]:
-    """Let OpenCV run a cascade over pictures, once for each number of windows that must agree."""
+    """Let OpenCV run a cascade over pictures, and judge it for each number of windows that must agree."""
     runner = cv2.CascadeClassifier(str(cascade))
+    began = time.perf_counter()
+    finds = [_find(runner, one) for one in pictures]
+    seconds = time.perf_counter() - began
     found = []
     for neighbours in NEIGHBOURS:
-        began = time.perf_counter()
-        boxes = [_find(runner, one, neighbours) for one in pictures]
-        seconds = time.perf_counter() - began
-        counts = [_compare(some, one) for some, one in zip(boxes, pictures, strict=True)]
+        sure = [[box for box, votes in some if votes > neighbours] for some in finds]
+        counts = [_compare(some, one) for some, one in zip(sure, pictures, strict=True)]
         right, wrong, missed = (sum(count[place] for count in counts) for place in range(3))
         found.append(
             Trial(
@@ -70,13 +71,14 @@ def trials(cascade: Path, pictures: Sequence[Labelled]) -> list[Trial]:
     return found
 
 
-def _find(runner: cv2.CascadeClassifier, picture: Labelled, neighbours: int) -> list[Box]:
+def _find(runner: cv2.CascadeClassifier, picture: Labelled) -> list[tuple[Box, int]]:
+    """Give all boxes, the surest first, and how many windows agree: OpenCV keeps those of more than minNeighbors."""
     smallest = (WINDOW, WINDOW)
     rows, votes = runner.detectMultiScale2(
-        picture.grey, scaleFactor=SCALE_FACTOR, minNeighbors=neighbours, minSize=smallest
+        picture.grey, scaleFactor=SCALE_FACTOR, minNeighbors=min(NEIGHBOURS), minSize=smallest
     )
     surest = sorted((-int(vote), *map(int, row)) for vote, row in zip(np.ravel(votes), rows, strict=True))
-    return [Box(left=left, top=top, width=wide, height=high) for _, left, top, wide, high in surest]
+    return [(Box(left=left, top=top, width=wide, height=high), -vote) for vote, left, top, wide, high in surest]
 
 
 def _compare(found: Sequence[Box], picture: Labelled) -> tuple[int, int, int]:
