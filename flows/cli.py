@@ -35,8 +35,10 @@ app = typer.Typer(
 )
 run = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run a flow now.")
 review = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Decide on the crops that wait for a person.")
+bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure how well faces are found.")
 app.add_typer(run, name="run", epilog="Example: flow run build-dataset my.toml --limit 500")
 app.add_typer(review, name="review", epilog="Example: flow review list; flow review keep 3fa9c1")
+app.add_typer(bench, name="bench", epilog="Example: flow bench faces --truth labels.csv")
 
 Data = Annotated[Path, typer.Option("--data", envvar="KAOSET_DATA", help="The folder that holds everything.")]
 CatalogUrl = Annotated[
@@ -292,6 +294,8 @@ def status(
 
     with _opened(data, catalog) as (known, folder):
         found = ask(known, folder.releases)
+        if found.last_run and found.last_run["state"] == "running" and not folder.at_work(found.last_run["recipe"]):
+            found.last_run["state"] = "killed"  # the next run of it says so in the catalog too
     if as_json:
         print(json.dumps({"data": str(data), **found.to_json()}, indent=2))
         return
@@ -300,6 +304,8 @@ def status(
         out.print("nothing was run yet; try `flow run build-dataset`")
         return
     out.print(f"last run: {last['recipe']}, {last['state']}, began {last['started_at'][:19]} UTC", highlight=False)
+    if last["note"]:
+        out.print(last["note"], highlight=False, soft_wrap=True)
     if last["reports"]:  # a run tells of its stages when it has ended
         out.print(summary(StageReport(**report) for report in last["reports"]))
     if found.hosts:
@@ -400,6 +406,48 @@ def cascades(
     print(f"{lbpcascade.OWN}: {lbpcascade.find(lbpcascade.OWN)}", flush=True)
     path = lbpcascade.fetch() if what == "fetch" else lbpcascade.find()
     print(f"{lbpcascade.THIRD_PARTY}: {path}")
+
+
+@bench.command("faces", epilog="Example: flow bench faces --truth labels.csv --detectors animeface-script,animeface")
+def bench_faces(
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own labels: a CSV with file,left,top,width,height and perhaps label; a COCO .json; or a folder "
+            "of pictures with YOLO's .txt beside them. Boxes are squares from above the eyebrows to the chin, with "
+            "fringe and ears: tighter ones count as misses. Without: hard pictures are drawn, whose truth is exact."
+        ),
+    ] = None,
+    detectors: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME…",
+            help="Ways to look. animeface-script and cascade-script are what everybody copies, on full-size pictures; "
+            "animeface, lbpcascade and lbpcascade+animeface are kaoset's stage. Without: all that can be had here.",
+        ),
+    ] = "",
+    out: Annotated[Path, typer.Option(help="The folder for faces.csv, faces.json, faces.png and cases.png.")] = Path(
+        "bench-faces"
+    ),
+    pictures: Annotated[int, typer.Option(min=1, help="How many are drawn; 29 are one of each difficulty.")] = 290,
+    data: Data = Path("data"),
+    workers: WorkerCount = 0,
+) -> None:
+    """Measure precision, recall, average precision and calibration of ways to find faces, by difficulty and by size.
+
+    A box is right if it overlaps a face by half (intersection over union) and no surer box has that face. The tables
+    show what each way answers; "sure" is what a recipe would accept without a person.
+    """
+    from flows.bench import bench_faces as measure
+    from flows.bench import tables
+
+    names = [name.strip() for name in detectors.split(",") if name.strip()]
+    with display() as shown:
+        ways, files = measure(truth, names, out, pictures, data, workers, shown)
+    for table in tables(ways):
+        console().print(table)
+    for file in files:
+        console().print(f"look at: {file}", highlight=False, soft_wrap=True)
 
 
 @app.command(

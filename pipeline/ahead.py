@@ -18,7 +18,7 @@ class Ahead:
 
     Args:
         work: Called once, with the batches; gives how many items it judged.
-        stop: Set by whoever wants all of it to end.
+        stop: Set by whoever wants all of it to end, and here when the work fails.
     """
 
     def __init__(self, work: Callable[[Iterable[Batch]], int], stop: threading.Event) -> None:
@@ -26,6 +26,7 @@ class Ahead:
         self._batches: SimpleQueue[Batch | None] = SimpleQueue()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._result: Future[int] = self._pool.submit(work, self._coming())
+        self._result.add_done_callback(self._ended)
 
     def offer(self, batch: Batch) -> None:
         """Let it be worked on.
@@ -43,10 +44,18 @@ class Ahead:
         self._batches.put(None)
         return self._result.result()
 
+    def tell(self) -> None:
+        """Wait for the end, and raise what the work has failed with; `stop` is set."""
+        self._result.result()
+
     def close(self) -> None:
         """Leave nothing behind; `stop` is set, or the work has ended."""
         self._batches.put(None)
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _ended(self, result: Future[int]) -> None:
+        if not result.cancelled() and result.exception() is not None:
+            self._stop.set()  # whoever finds more items need not go on
 
     def _coming(self) -> Iterator[Batch]:
         while not self._stop.is_set():

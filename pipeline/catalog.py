@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -213,6 +215,15 @@ class Catalog:
             return None
         return said[item], self.outputs(stage, fingerprint, [item]).get(item, ())
 
+    def said_since(self, stage: str, fingerprint: str, item: str, since: datetime) -> Remembered | None:
+        """Return what the stage said of one item, if it said so at *since* or later."""
+        query = sa.select(OUTCOMES).where(
+            *_are(OUTCOMES, stage=stage, fingerprint=fingerprint, item=item), OUTCOMES.c.at >= _text(since)
+        )
+        with self._transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else self._remembered(row)
+
     def image(self, stage: str, fingerprint: str, md5: str) -> Image | None:
         """Return an image that the stage kept, for whichever post, whose bytes have that MD5."""
         query = sa.select(OUTPUTS.c.body).where(
@@ -260,20 +271,20 @@ class Catalog:
         query = sa.select(OUTCOMES).where(OUTCOMES.c.item == item).order_by(OUTCOMES.c.at)
         with self._transaction() as connection:
             rows = connection.execute(query).all()
-        return [
-            Remembered(
-                stage=row.stage,
-                fingerprint=row.fingerprint,
-                item=row.item,
-                reason=row.reason and Reason(row.reason),
-                detail=row.detail,
-                at=datetime.fromisoformat(row.at),
-                outputs=self.outputs(row.stage, row.fingerprint, [row.item]).get(row.item, ()),
-                attempts=row.attempts,
-                next_at=_time(row.next_at),
-            )
-            for row in rows
-        ]
+        return [self._remembered(row) for row in rows]
+
+    def _remembered(self, row: Any) -> Remembered:
+        return Remembered(
+            stage=row.stage,
+            fingerprint=row.fingerprint,
+            item=row.item,
+            reason=row.reason and Reason(row.reason),
+            detail=row.detail,
+            at=datetime.fromisoformat(row.at),
+            outputs=self.outputs(row.stage, row.fingerprint, [row.item]).get(row.item, ()),
+            attempts=row.attempts,
+            next_at=_time(row.next_at),
+        )
 
     def find(self, prefix: str) -> list[tuple[str, Record]]:
         """Find records by the beginning of their id or SHA-256: (item that they were made of, record), no two alike."""
@@ -352,9 +363,9 @@ class Catalog:
             )
             return int(result.inserted_primary_key[0])  # type: ignore[index]
 
-    def end_run(self, run: int, state: str, reports: Sequence[Mapping[str, Any]]) -> None:
-        """Note how a run ended and what its stages counted."""
-        values = {"state": state, "ended_at": self._now(), "reports": json.dumps(list(reports))}
+    def end_run(self, run: int, state: str, reports: Sequence[Mapping[str, Any]], note: str = "") -> None:
+        """Note how a run ended, what its stages counted, and what went wrong."""
+        values = {"state": state, "note": note, "ended_at": self._now(), "reports": json.dumps(list(reports))}
         with self._transaction() as connection:
             connection.execute(sa.update(RUNS).where(RUNS.c.seq == run).values(**values))
 
@@ -424,7 +435,16 @@ def _sqlite(path: Path) -> sa.URL:
 def _pragmas(connection: Any, _record: object) -> None:
     """Readers never wait for the writer; a killed process loses nothing that was committed."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # While it changes the kind of a new file's journal, SQLite waits for nobody.
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
     connection.execute("PRAGMA synchronous = NORMAL")
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import os
-import re
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
-from itertools import chain, zip_longest
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
-from urllib.parse import urlsplit
 
 from pipeline.ahead import Ahead
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
@@ -30,7 +31,7 @@ from pipeline.detectors import lbpcascade
 from pipeline.errors import BoardError, DetectorError, IncompleteError, StoreError, UsageError, WorldError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
-from pipeline.http import Client, Hosts, Stopped
+from pipeline.http import Client, Hosts, Refused, Stopped
 from pipeline.judge import Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
 from pipeline.manifest import ManifestRow, row, split_of
 from pipeline.recipe import (
@@ -44,11 +45,12 @@ from pipeline.recipe import (
     WebSection,
     source_name,
 )
-from pipeline.records import FaceCrop, Image, Post
+from pipeline.records import FaceCrop, Image, Post, Reason
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles, Tally, host_of
 from pipeline.select import SelectPosts
 from pipeline.sources import BOARDS, DIALECTS, Source, erogamescape, getchu
+from pipeline.sources.board import key_name
 from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
@@ -149,6 +151,14 @@ class DataFolder:
         file.flush()
         return file
 
+    def at_work(self, recipe: str) -> bool:
+        """Say whether a run of a recipe really goes on, whatever the catalog says."""
+        try:
+            self.lock(recipe).close()
+        except StoreError:
+            return True
+        return False
+
     def _open(self, name: str) -> TextIO:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -198,6 +208,7 @@ class Build:
         self._images: dict[str, Image] = {}
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
+        self._note = ""
         self._tally = Tally()
         self._noted = 0.0
         self._listing = threading.Lock()
@@ -223,17 +234,19 @@ class Build:
             stack.callback(self._workers.close)
             self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
             stack.callback(self._sandbox.close)
+            self._began = datetime.now(UTC)
             self._run = self.catalog.begin_run(self.recipe.name)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stop.set()
         if self._ahead is not None:
             self._ahead.close()
         state = "completed" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
+        note = f"{error}" if state == "failed" else self._note
         try:
-            self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports])
+            self.catalog.end_run(self._run, state, [_as_row(report) for report in self.reports], note)
         finally:
             self._stack.close()
 
@@ -291,7 +304,12 @@ class Build:
         began = time.monotonic()
         if self.settings.fetch_ahead and self.settings.limit is None:  # which posts are the newest shows at the end
             self._ahead = self._begin_fetching()
-        self._read_sources()
+        try:
+            self._read_sources()
+        except Stopped:
+            if self._ahead is not None:
+                self._ahead.tell()  # the files could not be fetched: that is why the listing was stopped
+            raise
         self._items = self._listed()
         found = len(self._items)
         if not found:
@@ -330,6 +348,7 @@ class Build:
             raise hopeless[0]
         for name, error in failed.items():
             self._say(f"WARNING: {name} was not read to its end, the next run goes on there: {error}")
+            self._note = f"{name} was not read to its end: {error}"
 
     def _read(self, source: Source) -> None:
         """List what is new in one source, alone of all runs."""
@@ -423,11 +442,21 @@ class Build:
             claims=self._claims,
             threads=scrape.threads,
             per_host=scrape.per_host,
-            image=lambda md5: self.catalog.image(stage.name, fingerprint(stage), md5),
+            said=lambda post: self._said(stage, post),
             tally=self._tally,
             stop=self._stop,
         )
         return stage
+
+    def _said(self, stage: FetchFiles, post: Post) -> Image | Refused | None:
+        """Say what another run has found out of the file of *post* while this one was at work, or any of its md5."""
+        mark = fingerprint(stage)
+        match self.catalog.said_since(stage.name, mark, post.id, self._began):
+            case Remembered(reason=None, outputs=(Image() as image,)):
+                return image
+            case Remembered(reason=Reason() as reason, detail=detail) if not reason.transient:
+                return Refused(reason, detail)
+        return None if post.md5 is None else self.catalog.image(stage.name, mark, post.md5)
 
     def _dedup_images(self) -> StageReport:
         report = self._through(DropSameBytes())
@@ -621,7 +650,10 @@ class Build:
         if board.startswith(("http://", "https://")):
             return board.rstrip("/"), DIALECTS[kind]
         if board not in BOARDS:
-            raise UsageError(f"{board}: no such board; use {', '.join(sorted(BOARDS))} or an address (https://…)")
+            near = difflib.get_close_matches(board, BOARDS, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            known = ", ".join(sorted(BOARDS))
+            raise UsageError(f"{board}: no such board; {hint}use {known} or an address that begins with https://")
         if BOARDS[board].func is not DIALECTS[kind]:
             speaks = next(name for name, source in DIALECTS.items() if BOARDS[board].func is source)
             raise UsageError(f'{board}: speaks another dialect; write kind = "{speaks}" for it, not "{kind}"')
@@ -644,18 +676,15 @@ def _failures(reading: Mapping[Future[None], str]) -> dict[str, BoardError]:
 
 def _by_turns(posts: Iterable[Post]) -> list[Post]:
     """Order posts so that no host has to wait for the end of another."""
-    lanes: dict[str, list[Post]] = {}
+    turns: list[list[Post]] = []
+    taken: Counter[str] = Counter()
     for post in posts:
-        lanes.setdefault(host_of(post), []).append(post)
-    return [post for post in chain.from_iterable(zip_longest(*lanes.values())) if post is not None]
-
-
-def key_name(address: str) -> str:
-    """Name a host as environment variables do: ``https://danbooru.donmai.us`` is ``DANBOORU_DONMAI_US``.
-
-    Keys belong to a host, not to a name that a recipe from elsewhere may give to any host.
-    """
-    return re.sub(r"[^A-Z0-9]", "_", (urlsplit(address).hostname or "").upper())
+        turn = taken[host := host_of(post)]
+        taken[host] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(post)
+    return list(chain.from_iterable(turns))
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:

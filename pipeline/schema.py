@@ -72,6 +72,7 @@ RUNS = sa.Table(
     sa.Column("started_at", sa.String, nullable=False),
     sa.Column("ended_at", sa.String),
     sa.Column("state", sa.String, nullable=False),  # running, completed, failed, stopped, killed
+    sa.Column("note", sa.Text, nullable=False, server_default=""),  # what went wrong, where something did
     sa.Column("reports", sa.Text, nullable=False),
 )
 HOSTS = sa.Table(
@@ -145,11 +146,12 @@ def _written(connection: sa.Connection, shown: str) -> int:
 
 
 def _to_2(connection: sa.Connection) -> None:
-    """Failures get a count and a time of their own, and images are found by their MD5."""
+    """Failures get a count and a time, runs what went wrong, and images are found by their MD5."""
     md5 = {"sqlite": "json_extract(body, '$.md5')", "postgresql": "CAST(body AS json) ->> 'md5'"}
     for statement in (
         "ALTER TABLE outcomes ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
         "ALTER TABLE outcomes ADD COLUMN next_at VARCHAR",
+        "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",
         "UPDATE outcomes SET next_at = at WHERE reason = 'unreachable'",
         f"UPDATE outputs SET id = {md5[connection.dialect.name]} WHERE kind = 'Image'",  # noqa: S608 - our own words
     ):

@@ -48,7 +48,9 @@ class FetchFiles:
     claims: Claims = effect()
     threads: int = effect()  # files under way at once
     per_host: int = effect()  # files of one host under way at once
-    image: Callable[[str], Image | None] = effect()  # what any run has made of the file with an md5
+    said: Callable[[Post], Answer | None] = (
+        effect()
+    )  # what the catalog says now of a post's file, or of one with its md5
     tally: Tally = effect()
     # The clients' own event: set by whoever wants the run to end, and while the stage is left early.
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False, metadata={"effect": True})
@@ -110,8 +112,8 @@ class FetchFiles:
     def _told(self, post: Post, store: Store) -> Answer | None:
         """Say what a run that was killed, one that is under way, or an earlier one has found out already."""
         answer = _Receipt(self._target(post)).read(self._mark, post)
-        if answer is None and post.md5 is not None:
-            answer = self.image(post.md5)
+        if answer is None:
+            answer = self.said(post)  # after the receipt, which goes when the catalog knows
         return None if isinstance(answer, Image) and not store.has(answer.sha256) else answer
 
     def _bring(self, post: Post, store: Store, known: _Known) -> Answer:
@@ -204,18 +206,25 @@ class _Receipt:
         """Read it, if it was written by the same configuration of the stage and holds for *post*."""
         try:
             body: dict[str, Any] = json.loads(self.path.read_bytes())
-        except (FileNotFoundError, ValueError):
+            if body["mark"] != mark or body["url"] not in {None, post.file_url}:
+                return None
+            if "image" in body:
+                return Image.from_json(body["image"])
+            reason, detail = body["refused"]
+            return Refused(Reason(reason), detail)
+        except FileNotFoundError:
             return None
-        if body["mark"] != mark or body["url"] not in {None, post.file_url}:
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be read ({error.strerror}); check the data folder") from error
+        except (ValueError, LookupError, TypeError):  # damage, or another version's
             return None
-        if "image" in body:
-            return Image.from_json(body["image"])
-        reason, detail = body["refused"]
-        return Refused(Reason(reason), detail)
 
     def discard(self) -> None:
         """Leave nothing."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be removed ({error.strerror}); check the data folder") from error
 
 
 class Tally:

@@ -28,8 +28,11 @@ class Store:
         """Move *file*, whose content has this *sha256*, into the store."""
         target = self.path(sha256)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
+            try:
+                file.replace(target)
+            except FileNotFoundError:  # the first of its folder
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
         except OSError as error:
             raise StoreError(
                 f"{target}: cannot be written ({error.strerror}); free some space or choose --data"

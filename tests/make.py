@@ -31,7 +31,7 @@ def fetch_files(folder: Path, sources: Mapping[str, Source], **effects: Any) -> 
             "claims": Claims(folder / "claims"),
             "threads": 4,
             "per_host": 4,
-            "image": lambda _md5: None,
+            "said": lambda _post: None,
             "tally": Tally(),
             **effects,
         }

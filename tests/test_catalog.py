@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import make
 import pytest
@@ -460,3 +462,41 @@ def test_a_locked_catalog_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.
             catalog.decide([make.decision(make.sha256("c"))])
     holder.close()
     catalog.close()
+
+
+def test_a_new_catalog_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """SQLite waits for nobody while the journal's kind is changed."""
+    spawn = multiprocessing.get_context("spawn")
+    barrier, failed = spawn.Barrier(2), spawn.Queue()
+    paths = [tmp_path / f"{number}.sqlite" for number in range(150)]
+    others = [spawn.Process(target=_open_all, args=(barrier, failed, paths)) for _ in range(2)]
+    for other in others:
+        other.start()
+
+    assert [failed.get() for _ in others] == [[], []]
+    for other in others:
+        other.join()
+
+
+def _open_all(barrier: Any, failed: Any, paths: list[Path]) -> None:
+    errors = []
+    for path in paths:
+        barrier.wait()
+        try:
+            Catalog(path).close()
+        except CatalogError as error:
+            errors.append(str(error))
+    failed.put(errors)
+
+
+def test_what_was_said_since_a_moment_can_be_asked_for(timed: Catalog, clock: Clock) -> None:
+    """By whatever run; what was said before it is passed over."""
+    post = make.post()
+    timed.record("scrape", "f", [(post.id, Kept(post, (make.image(),)))])
+
+    said = timed.said_since("scrape", "f", post.id, clock.now)
+
+    assert said is not None
+    assert (said.reason, said.outputs) == (None, (make.image(),))
+    assert timed.said_since("scrape", "f", post.id, clock.now + timedelta(seconds=1)) is None
+    assert timed.said_since("scrape", "g", post.id, clock.now) is None

@@ -66,6 +66,17 @@ def test_a_gap_lies_between_two_requests(clock: Clock) -> None:
     assert gaps(turns(Hosts(clock=clock), clock, 2.0, 4)) == pytest.approx([2.0 * SLACK] * 3)
 
 
+def test_the_gap_begins_when_the_connection_stands(clock: Clock) -> None:
+    """A request that was let through and took a while to leave is not followed too closely."""
+    hosts = Hosts(clock=clock)
+    turns(hosts, clock, 2.0, 1)
+    clock.now += 0.7
+
+    hosts.at(NAME).passed()
+
+    assert turns(hosts, clock, 2.0, 1) == pytest.approx([1000.7 + 2.0 * SLACK])
+
+
 def test_hosts_do_not_wait_for_each_other(clock: Clock) -> None:
     """A pace is one host's."""
     hosts = Hosts(clock=clock)
@@ -111,7 +122,7 @@ def test_a_pace_from_before_the_machine_was_started_is_forgotten(clock: Clock, t
 
 
 @pytest.mark.parametrize(
-    "slot", [b"", b"\xff" * 64, SLOT.pack(float("nan"), 0, 0, 0, 0), SLOT.pack(1e300, 1e300, 1e300, 1, 1)]
+    "slot", [b"", b"\xff" * 64, SLOT.pack(float("nan"), 0, 0, 0, 0, 0), SLOT.pack(1e300, 1e300, 1e300, 1, 1, 1)]
 )
 def test_a_damaged_file_is_no_obstacle(clock: Clock, tmp_path: Path, slot: bytes) -> None:
     """It is forgotten, and written anew."""
@@ -133,12 +144,27 @@ def test_a_busy_host_is_asked_half_as_often(clock: Clock) -> None:
     hosts = Hosts(clock=clock)
     turns(hosts, clock, 1.0, 1)
 
+    clock.now += 0.1
     hosts.at(NAME).answered(0.1, busy=True)
     once = gaps(turns(hosts, clock, 1.0, 2))
+    clock.now += 0.1
     hosts.at(NAME).answered(0.1, busy=True)
     twice = gaps(turns(hosts, clock, 1.0, 2))
 
     assert (once, twice) == (pytest.approx([2.0 * SLACK]), pytest.approx([4.0 * SLACK]))
+
+
+def test_what_was_under_way_when_a_host_was_busy_is_one_sign(clock: Clock) -> None:
+    """Eight requests that were sent before the first 429 came say no more than that one."""
+    hosts = Hosts(clock=clock)
+    turns(hosts, clock, 1.0, 1)
+    clock.now += 2.0
+
+    for number in range(8):
+        clock.now += 0.1
+        hosts.at(NAME).answered(1.0 + 0.1 * number, busy=True)
+
+    assert gaps(turns(hosts, clock, 1.0, 2)) == pytest.approx([2.0 * SLACK])
 
 
 def test_a_busy_host_is_never_given_more_than_a_minute(clock: Clock) -> None:
@@ -147,6 +173,7 @@ def test_a_busy_host_is_never_given_more_than_a_minute(clock: Clock) -> None:
     turns(hosts, clock, 1.0, 1)
 
     for _ in range(50):
+        clock.now += 1.0
         hosts.at(NAME).answered(0.1, busy=True)
 
     assert gaps(turns(hosts, clock, 1.0, 2)) == pytest.approx([MAX_GAP_S * SLACK])
@@ -221,3 +248,46 @@ def test_processes_share_one_pace(sent_by_three: list[float]) -> None:
     lasted = sent_by_three[-1] - sent_by_three[0]
 
     assert 50 < len(sent_by_three) <= lasted / 0.02 + 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["http://A.Example/", "https://a.example/", "http://a.example:80/", "https://a.example:443/", "http://a.example./"],
+)
+def test_one_host_has_one_pace_however_it_is_written(other: str) -> None:
+    """Upper case, the port that goes without saying, the dot at the end, http and https: the machine is the same."""
+    hosts = Hosts()
+
+    assert hosts.of("http://a.example/x") is hosts.of(other)
+
+
+def test_another_port_is_another_host() -> None:
+    """There another program answers."""
+    hosts = Hosts()
+
+    assert len({id(hosts.of(f"http://a.example{port}/")) for port in ("", ":8080", ":443")}) == 3
+
+
+def test_a_host_that_gave_a_file_just_now_is_not_parked(clock: Clock) -> None:
+    """Five dead files beside each other, or a restart of its program, are no dead host: it has a minute."""
+    host = Hosts(clock=clock).at(NAME)
+    host.recovered()
+
+    for _ in range(20):
+        host.failed("answers 500", 5)
+    soon = host.parked
+    clock.now += 61.0
+    host.failed("answers 500", 5)
+
+    assert (soon, host.parked) == ("", "answers 500")
+
+
+def test_a_host_that_never_gave_a_file_is_parked_soon(clock: Clock) -> None:
+    """After as many files as are named."""
+    host = Hosts(clock=clock).at(NAME)
+
+    for _ in range(5):
+        assert host.parked == ""
+        host.failed("takes no connection", 5)
+
+    assert host.parked == "takes no connection"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -23,6 +24,7 @@ from faulty import cut, cut_range, endless, flood, ranged, reply, reset, stall
 
 from pipeline.errors import BoardError, StoreError, UsageError
 from pipeline.http import Client, Fetched, Refused, Stopped
+from pipeline.http.bodies import words_of
 from pipeline.records import Reason
 
 BODY = Random(1).randbytes(300_000)
@@ -370,12 +372,6 @@ def test_looks_for_words_at_the_beginning_only(server: faulty.Server) -> None:
     assert time.monotonic() - begin < 3.0
 
 
-def test_a_page_that_no_parser_takes_has_no_words(server: faulty.Server) -> None:
-    """What a board says beside its refusal never ends the run otherwise than the refusal."""
-    with pytest.raises(BoardError, match=r"answers 403; check"):
-        client().get_json(server.on("/a", reply(403, "<title>x<![<![")))
-
-
 def test_brings_a_whole_file(server: faulty.Server, target: Path) -> None:
     """The bytes lie under the final name, nothing lies beside them."""
     url = server.on("/a.jpg", ranged(BODY, ETag='"1"'))
@@ -671,3 +667,120 @@ def test_a_rule_over_headers_is_asked_before_the_body(server: faulty.Server, tar
         get(client(), server.on("/gone", reply(404, X_Robots_Tag="noai")), target, objects=rule).reason is Reason.GONE
     )
     assert seen == [[], ["noai"]]
+
+
+def test_a_redirect_may_be_written_in_raw_utf_8(server: faulty.Server) -> None:
+    """Many servers put the path there as it is; a header holds bytes."""
+    moved = server.on("/moved", reply(302, Location="/\u00e4".encode().decode("latin-1")))
+    server.on("/%C3%A4", reply(200, "[1]"))
+
+    assert client().get_json(moved) == [1]
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "9" * 400, "Mon, 01 Jan 2099 00:00:00 +9999999999"]
+)
+def test_a_date_beyond_all_dates_ends_no_run(server: faulty.Server, nonsense: str) -> None:
+    """It is passed over as any other nonsense in Retry-After."""
+    url = server.on("/a", reply(429, Retry_After=nonsense), reply(200, "[1]"))
+
+    assert client(max_wait_s=0.1).get_json(url) == [1]
+
+
+def test_304_means_nothing_to_who_did_not_ask(server: faulty.Server) -> None:
+    """Only who has read a page before may be told that it is the same; else a list would seem empty."""
+    with pytest.raises(BoardError, match="answers 304"):
+        client().get_page(server.on("/a", reply(304)))
+
+
+@pytest.mark.parametrize("page", [b"<a " * 22_000, b"<!--" * 16_000, b"<title" * 11_000, b"<![CDATA[" * 7000])
+def test_no_error_page_takes_long_to_read(server: faulty.Server, page: bytes) -> None:
+    """A parser of HTML works for many seconds on 64 KiB of tags that never end, while all threads wait for it."""
+    begin = time.monotonic()
+    with pytest.raises(BoardError, match="answers 403; check"):
+        client().get_json(server.on("/a", reply(403, page)))
+    assert time.monotonic() - begin < 1.0
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (b"<html><TITLE lang=en>\n Just a\n moment&hellip; </TITLE>", "Just a moment\u2026"),
+        (b"\xef\xbb\xbf<title>\xe5\xb9\xb4\xe9\xbd\xa2</title>", "\u5e74\u9f62"),
+        (b"<title>one</title><title>two</title>", "one"),
+        (b"<title>" + b"x" * 1000 + b"</title>", "x" * 200),
+        (b"no page", ""),
+    ],
+)
+def test_a_title_is_told_as_people_read_it(page: bytes, words: str) -> None:
+    """In one line, at most 200 characters of it."""
+    assert words_of(page) == words
+
+
+def test_whoever_asks_for_a_pause_gets_it(server: faulty.Server) -> None:
+    """After a redirect that is the host it led to; the one that led there is not to blame."""
+    with faulty.serve() as other:
+        moved = server.on(
+            "/moved", reply(302, Location=other.on("/busy", reply(429, Retry_After="0.8"), reply(200, "[]")))
+        )
+        here, there = server.on("/here", reply(200, "[]")), other.on("/there", reply(200, "[]"))
+        polite = client()
+        thread = threading.Thread(target=lambda: polite.get_json(moved))
+        thread.start()
+        while not other.asked("/busy"):
+            time.sleep(0.01)
+        time.sleep(0.2)  # until the answer is read
+
+        polite.get_json(here)
+        polite.get_json(there)
+        thread.join()
+
+        busy_at = other.asked("/busy")[0].at
+        assert other.asked("/there")[0].at - busy_at >= 0.8
+        assert server.asked("/here")[0].at - busy_at < 0.7
+
+
+def test_a_host_that_has_answered_gets_all_tries_when_it_takes_no_connection(target: Path) -> None:
+    """Its program is started anew, or our own line is down for a moment; a wrong name is given up sooner."""
+    with faulty.serve() as server:
+        patient = client(tries=6)
+        patient.get_json(server.on("/a", reply(200, "[]")))
+    pauses: list[float] = []
+
+    class Dice(Random):
+        def uniform(self, a: float, b: float) -> float:
+            pauses.append(b)
+            return super().uniform(a, b)
+
+    known = client(tries=6, hosts=patient.hosts, random=Dice())
+    assert get(known, f"{server.address}/a.jpg", target) == Refused(Reason.UNREACHABLE, "takes no connection")
+    assert len(pauses) == 5
+
+
+def test_no_cookie_is_kept(server: faulty.Server) -> None:
+    """Each thread would have its own, a host could fill the memory with them, and follow us about."""
+    polite = client()
+    polite.get_json(server.on("/a", reply(200, "[]", Set_Cookie="k=v; Path=/")))
+    polite.get_json(server.on("/b", reply(200, "[]")))
+
+    assert "Cookie" not in server.asked("/b")[0].headers
+
+
+def test_stop_ends_a_connecting_at_once(target: Path) -> None:
+    """To a machine that drops what is sent to it, as behind many a firewall."""
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # more than it takes
+            one = stack.enter_context(socket.socket())
+            one.settimeout(0.0)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        time.sleep(0.1)
+        hurried = client(connect_timeout_s=8.0)
+        threading.Timer(0.3, hurried.stop.set).start()
+
+        begin = time.monotonic()
+        with pytest.raises(Stopped):
+            get(hurried, f"http://127.0.0.1:{full.getsockname()[1]}/a", target)
+        assert time.monotonic() - begin < 2.0

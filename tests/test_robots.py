@@ -177,6 +177,8 @@ def test_a_name_that_leads_to_a_private_host_is_not_asked(
             "100.64.0.1",
         ),
         *("::1", "fd00::1", "fe80::1%eth0", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "224.0.0.1"),
+        *("64:ff9b::7f00:1", "64:ff9b::c0a8:101", "64:ff9b:1::1", "2002:c0a8:101::1", "::127.0.0.1", "fec0::1"),
+        *("127.1", "2130706433", "0x7f000001", "0177.0.0.1", "10.0.0.1."),
         *("localhost", "LOCALHOST.", "a.localhost"),
     ],
 )
@@ -188,7 +190,32 @@ def test_these_are_private(host: str) -> None:
         refuse_private_name(host)
 
 
-@pytest.mark.parametrize("host", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "danbooru.donmai.us"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "93.184.215.14",
+        "2606:2800:21f:cb07:6820:80da:af6b:8b2c",
+        "64:ff9b::808:808",
+        "2002:808:808::1",
+        "danbooru.donmai.us",
+    ],
+)
 def test_these_are_public(host: str) -> None:
     """A name is looked up later, when it is connected to."""
     refuse_private_name(host)
+
+
+def test_a_mark_of_byte_order_hides_no_rule(server: faulty.Server) -> None:
+    """Windows' editors put one before the first line."""
+    server.on("/robots.txt", reply(200, b"\xef\xbb\xbfUser-agent: *\nDisallow: /posts.json"))
+
+    with pytest.raises(BoardError, match=r"robots\.txt closes it"):
+        client().get_json(f"{server.address}/posts.json")
+
+
+@pytest.mark.parametrize("onward", ["/robots.txt", "ftp://127.0.0.1/robots.txt"])
+def test_a_robots_txt_that_leads_nowhere_closes_nothing(server: faulty.Server, onward: str) -> None:
+    """RFC 9309, 2.3.1.2: more than five redirects mean that there is none."""
+    server.on("/robots.txt", reply(302, Location=onward))
+
+    assert client().get_json(f"{server.address}/posts.json") == [1]

@@ -1,21 +1,30 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+import faulty
 import make
 import pytest
+from faulty import reply, stall
 
 from pipeline.catalog import Catalog
 from pipeline.errors import InvariantError, StoreError
 from pipeline.judge import failed_before, recall_stage, run_stage
+from pipeline.recipe import load
 from pipeline.records import Post, Reason
-from pipeline.run import DataFolder, key_name
+from pipeline.run import Build, DataFolder, Settings, _by_turns
+from pipeline.sources.board import key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
+
+ONE_DETECTOR = 'detect.detectors=["animeface"]'
 
 
 @dataclass(frozen=True)
@@ -246,9 +255,56 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
     folder.lock("a").close()
 
 
+def test_a_run_is_at_work_as_long_as_it_lives(tmp_path: Path) -> None:
+    """By its lock, which dies with it; the catalog of a killed run still says that it runs."""
+    folder = DataFolder(tmp_path)
+
+    with folder.lock("a"):
+        assert (folder.at_work("a"), folder.at_work("b")) == (True, False)
+    assert not folder.at_work("a")
+
+
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     """A file in the folder's place says what to do."""
     (tmp_path / "data").write_text("in the way")
 
     with pytest.raises(StoreError, match="choose another --data"):
         DataFolder(tmp_path / "data").lock("a")
+
+
+def test_hosts_take_turns() -> None:
+    """No host waits for the end of another; one with very many files makes the order no dearer."""
+    few = [_of_host(number, host) for host in "ab" for number in range(2)]
+    many = [_of_host(number, "a") for number in range(20_000)]
+    many += [_of_host(number, f"h{number}") for number in range(20_000)]
+
+    begin = time.monotonic()
+    ordered = _by_turns(many)
+
+    assert [post.id for post in _by_turns(few)] == ["a:0", "b:0", "a:1", "b:1"]
+    assert time.monotonic() - begin < 1.5
+    assert sorted(post.id for post in ordered) == sorted(post.id for post in many)
+
+
+def _of_host(number: int, host: str) -> Post:
+    return make.post(id=f"{host}:{number}", file_url=f"https://{host}.example/{number}.jpg")
+
+
+def test_a_full_disk_ends_the_listing_and_is_what_is_told(tmp_path: Path) -> None:
+    """At once, while a board is still being asked: its being stopped is only what follows."""
+    row = {"id": 5, "md5": make.md5(5), "rating": "s", "tags": "a", "created_at": 1_700_000_000, "file_ext": "png"}
+    with faulty.serve() as server:
+        row["file_url"] = server.on("/5.png", reply(200, b"file"))
+        server.on("/post.json", reply(200, json.dumps([row])), stall(8.0))
+        fields = {"kind": "moebooru", "board": server.address, "min_gap_s": 0.0, "private_hosts": True}
+        recipe = load(None, [*(f"sources.0.{name}={value}" for name, value in fields.items()), ONE_DETECTOR])
+        name = hashlib.sha1(make.md5(5).encode(), usedforsecurity=False).hexdigest()
+        (tmp_path / "parts" / f"{name}.part").mkdir(parents=True)
+
+        begin = time.monotonic()
+        with (
+            pytest.raises(StoreError, match=r"\.part: "),
+            Build(recipe, Settings(data=tmp_path, workers=1), lambda *_: None, print) as build,
+        ):
+            build.step("list")
+        assert time.monotonic() - begin < 5.0

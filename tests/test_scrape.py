@@ -352,3 +352,20 @@ def test_two_runs_end_the_same_under_faults(yard: Yard) -> None:
     assert reasons(once) == [None] * 40
     assert len(yard.stored()) == 35
     assert yard.under_way() == []
+
+
+@pytest.mark.parametrize("left", ["[]", "{}", "1", '{"mark": 1}', "\x00" * 50])
+def test_a_receipt_that_says_nothing_is_none(yard: Yard, left: str) -> None:
+    """Damage, or another version of this program: the file is fetched."""
+    post = yard.post(1, picture())
+    yard.parts.mkdir()
+    name = hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()
+    mark = f'"mark": "{fingerprint(yard.stage())}"'
+    for text in (
+        left,
+        f"{{{mark}}}",
+        f'{{{mark}, "url": null, "refused": ["no such reason", ""]}}',
+        f'{{{mark}, "url": null, "image": {{}}}}',
+    ):
+        (yard.parts / f"{name}.answer").write_text(text)
+        assert reasons(yard.run(post)) == [None]

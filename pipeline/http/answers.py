@@ -54,13 +54,14 @@ class Stopped(WorldError):  # noqa: N818  nothing went wrong: somebody wished it
 class TryAgain(Exception):  # noqa: N818  a signal inside this package, not an error that anybody is told of
     """The answer was not whole; another try may bring it."""
 
-    def __init__(self, why: str, *, wait_s: float | None = None, hold: bool = False, connected: bool = True) -> None:
+    def __init__(self, why: str, *, wait_s: float | None = None, hold: str = "", connected: bool = True) -> None:
         super().__init__(why)
         self.why = why
         self.wait_s = wait_s  # as the host asks
-        self.hold = hold  # the host asks everybody to wait, not this request alone
+        self.hold = hold  # the address whose host asks everybody to wait, not this request alone
         self.connected = connected
         self.counts = True
+        self.advice = ""  # what a person should do, where it is not plain
 
 
 class TooSlow(TryAgain):

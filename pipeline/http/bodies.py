@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from xml.etree import ElementTree as ET
 
-from bs4 import BeautifulSoup
-from bs4.exceptions import ParserRejectedMarkup
-
 MAX_WORDS_BYTES = 64 << 10  # of an error page, to find its title
+# No parser of HTML: on tags that never end that of the standard library works for many seconds.
+TITLE = re.compile(rb"<title(?:\s[^<>]{0,200})?>([^<]{0,1000})", re.IGNORECASE)
 
 
 def words_of(body: bytes) -> str:
     """Find what a board says of an error: a message in JSON, or the title of a page; at most 200 characters."""
-    body = body[:MAX_WORDS_BYTES]  # a tree of a long page takes a hundred times its bytes
+    body = body[:MAX_WORDS_BYTES]
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
-        page = re.sub(rb"^\s*<\?xml[^>]*>", b"", body)  # or Beautiful Soup warns
-        try:
-            title = BeautifulSoup(page, "html.parser").title if b"<" in page else None
-        except ParserRejectedMarkup:  # <![<
-            title = None
-        return one_line(title.get_text() if title else "")
+        title = TITLE.search(body)
+        return one_line(html.unescape(title[1].decode("utf-8", "replace")) if title else "")
     if not isinstance(said, dict):
         return ""
     names = ("message", "description", "reason", "error", "title")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from pipeline.errors import BoardError, UsageError
 from pipeline.http.answers import Fetched, Gone, NeverError, Objection, Refused, Stopped, TooSlow, TryAgain, WebPage
 from pipeline.http.bodies import MAX_WORDS_BYTES, words_of, xml_of
 from pipeline.http.download import CHUNK, GONE, Download, Part
-from pipeline.http.hosts import Host, Hosts
+from pipeline.http.hosts import Hosts
 from pipeline.http.request import Request, origin_of
 from pipeline.http.robots import MAX_BYTES as MAX_ROBOTS_BYTES
 from pipeline.http.robots import RobotRules
@@ -40,7 +41,9 @@ T = TypeVar("T")
 MAX_REDIRECTS = 5
 MAX_LIST_BYTES = 64 << 20  # 200 full posts of Danbooru are under 2 MiB
 FREE_TRIES = 100  # tries that gained bytes and so did not count; an end to a host that gives one byte a time
-UNCONNECTED_TRIES = 3  # for a host that has no address or refuses connections: a typing mistake should not cost minutes
+UNCONNECTED_TRIES = (
+    3  # for a host that takes no connection and never answered: a typing mistake should not cost minutes
+)
 # 421 is Moebooru's "user throttled"; where it has its own meaning (RFC 9110), another try is right too.
 BUSY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.MISDIRECTED_REQUEST}
 SLOW_DOWN = {  # nginx limits with 503
@@ -56,7 +59,7 @@ ADVICE: dict[int, str] = {
 }
 # What tells versions of a page apart, and the header by which a newer one is asked for.
 ROBOTS_ADVICE = "ask its owner, or see `robots` of this source"
-CONDITIONS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+CONDITIONS: dict[str, str] = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -176,10 +179,7 @@ class Client:
         """
         request = Request(url, None, {"Accept": "text/html", **(headers or {})}, fields=fields)
         page = self._list(url, lambda: self._try_page(request), advice or {})
-        if page is None:
-            raise BoardError(
-                f"{origin_of(url)[1]}: answers 304 to what was not asked; check the address of this source"
-            )
+        assert page is not None  # noqa: S101  no condition was sent
         return page
 
     def download(
@@ -218,7 +218,7 @@ class Client:
         sums = {name: value.lower() for name, value in wanted.items() if value}
         task = Download(self, url, part, sums, expect_size, max_bytes, headers or {}, objects)
         try:
-            host = self._host(url)
+            host = self.hosts.of(url)
             if why := host.parked:
                 return Refused(Reason.PARKED, why)
             answer = self._persist(url, task)
@@ -253,12 +253,13 @@ class Client:
         raise NeverError(f"more than {MAX_REDIRECTS} redirects")
 
     def _step(self, request: Request, gap_s: float) -> requests.Response:
-        host = self._host(request.url)
+        host = self.hosts.of(request.url)
         if not self.private:
             refuse_private_name(urlsplit(request.url).hostname or "")
         host.take_turn(gap_s, self.stop)
         self._raise_if_stopped()
         sent_at = self.clock()
+        self._wire().connected = host.passed
         with self._watched(sent_at + self.headers_timeout_s, "does not answer in time"):
             response = self._send(request)
         host.answered(self.clock() - sent_at, busy=response.status_code in SLOW_DOWN)
@@ -270,7 +271,7 @@ class Client:
         Raises:
             NeverError: robots.txt closes the address to us.
         """
-        self._host(url)  # is it an address at all?
+        self.hosts.of(url)  # is it an address at all?
         scheme, host = origin_of(url)
         rules = self._rules.of(f"{scheme}://{host}", lambda: self._robots_txt(f"{scheme}://{host}/robots.txt"))
         if rules.closes(url):
@@ -280,13 +281,17 @@ class Client:
     def _robots_txt(self, url: str) -> str:
         """Bring it; nothing where there is none, and another try where it cannot be known (RFC 9309, 2.3.1)."""
         request = Request(url, headers={"Accept": "text/plain"})
-        with self._follow(request, lambda _: self.min_gap_s) as response:
+        try:
+            answer = self._follow(request, lambda _: self.min_gap_s)
+        except NeverError:  # its redirects lead nowhere; a host that may not be asked says so for the file too
+            return ""
+        with answer as response:
             if HTTPStatus.BAD_REQUEST <= response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 if response.status_code in BUSY:
                     self.check(response)
                 return ""
             self.check(response)
-            return self._body(response, MAX_ROBOTS_BYTES, cut=True).decode("utf-8", "replace")
+            return self._body(response, MAX_ROBOTS_BYTES, cut=True).decode("utf-8-sig", "replace")
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """Give the body as it comes, decoded, to the thread that sent the request.
@@ -309,7 +314,9 @@ class Client:
         status = response.status_code
         if status in BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise TryAgain(
-                f"answers {status}", wait_s=_retry_after(response.headers.get("Retry-After")), hold=status in SLOW_DOWN
+                f"answers {status}",
+                wait_s=_retry_after(response.headers.get("Retry-After")),
+                hold=response.url if status in SLOW_DOWN else "",
             )
 
     @contextmanager
@@ -365,7 +372,7 @@ class Client:
         try:
             return self._persist(url, attempt)
         except TryAgain as again:
-            raise BoardError(f"{origin_of(url)[1]}: {again.why}; {_advice_for(again)}") from again
+            raise BoardError(f"{origin_of(url)[1]}: {again.why}; {again.advice or _advice_for(again)}") from again
         except NeverError as never:
             kind = Gone if never.status in GONE else BoardError
             todo = advice.get(never.status) or never.advice or "check the address of this source"
@@ -373,9 +380,9 @@ class Client:
 
     def _try_page(self, request: Request) -> WebPage | None:
         with self.open(request) as response:
-            if response.status_code == HTTPStatus.NOT_MODIFIED:
+            if response.status_code == HTTPStatus.NOT_MODIFIED and CONDITIONS.values() & request.headers.keys():
                 return None
-            if not response.ok:
+            if not HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
                 self._refuse_list(response)
             version = {name: response.headers[name] for name in CONDITIONS if name in response.headers}
             return WebPage(response.url, self._body(response, MAX_LIST_BYTES), version)
@@ -391,7 +398,9 @@ class Client:
             return read(body)
         except (ValueError, RecursionError) as error:
             words = words_of(body)
-            raise TryAgain(f"gives no {form}{f': {words!r}' if words else ''}") from error
+            again = TryAgain(f"gives no {form}{f': {words!r}' if words else ''}")
+            again.advice = "check the address and the kind of this source, or try again later"
+            raise again from error
 
     def _refuse_list(self, response: requests.Response) -> None:
         words = ""
@@ -416,7 +425,7 @@ class Client:
         return bytes(body)
 
     def _persist(self, url: str, attempt: Callable[[], T]) -> T:
-        host = self._host(url)
+        host = self.hosts.of(url)
         failures = free = 0
         while True:
             self._raise_if_stopped()
@@ -427,12 +436,13 @@ class Client:
                     failures += 1
                 else:
                     free += 1
-                allowed = self.tries if again.connected else min(self.tries, UNCONNECTED_TRIES)
+                hopeful = again.connected or host.reached
+                allowed = self.tries if hopeful else min(self.tries, UNCONNECTED_TRIES)
                 if failures >= allowed or host.parked:
                     raise
-                self._pause(host, again, failures)
+                self._pause(again, failures)
 
-    def _pause(self, host: Host, again: TryAgain, failures: int) -> None:
+    def _pause(self, again: TryAgain, failures: int) -> None:
         """Exponential back-off with full jitter, unless the host says how long."""
         seconds = again.wait_s
         if seconds is None:
@@ -440,23 +450,13 @@ class Client:
             seconds = self.random.uniform(0, ceiling)
         seconds = min(seconds, self.max_wait_s)
         if again.hold:
-            host.hold(seconds)
+            self.hosts.of(again.hold).hold(seconds)
         elif self.stop.wait(seconds):
             raise Stopped
 
     def _raise_if_stopped(self) -> None:
         if self.stop.is_set():
             raise Stopped
-
-    def _host(self, url: str) -> Host:
-        try:
-            parts = urlsplit(url)
-            name = f"{parts.hostname or ''}:{parts.port or ''}"
-        except ValueError as error:
-            raise NeverError(f"{url!r} is no address that can be asked") from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise NeverError(f"{parts.scheme or 'no'}: is not http or https")
-        return self.hosts.at(name)
 
     def _wire(self) -> Wire:
         wire: Wire | None = getattr(self._local, "wire", None)
@@ -474,6 +474,7 @@ class Client:
             session.mount(scheme, Adapter(self._wire()))
         session.headers["User-Agent"] = self.user_agent
         session.auth = _send_no_login  # or requests would send what it finds in a .netrc
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         session.trust_env = kind == "far"  # a proxy cannot reach our own loopback
         setattr(self._local, kind, session)
         with self._lock:
@@ -490,7 +491,7 @@ def _retry_after(text: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # the second: a year of twenty digits
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.errors import StoreError
+from pipeline.http.answers import NeverError
 
 # Requests travel unevenly fast: with a hundredth more between them no host counts more than the rate in ten seconds.
 SLACK = 1.01
@@ -22,9 +24,11 @@ MAX_GAP_S = 60.0  # that a busy or slow host can bring about; a recipe's own may
 UNDER_WAY = 4  # requests to one host at once, on average, while it answers slowly (Scrapy's target concurrency)
 EASE = 0.9  # what remains, after each good answer, of a gap that the host does not need any more
 FLOOR_S = 60.0  # how long a run's pace holds the others on the same folder after its last request
+PATIENCE_S = 60.0  # how long a host that gave files may fail until it is parked
 MAX_HOLD_S = 3600.0  # what lies further ahead was written before the machine was started anew
+PORTS = {"http": 80, "https": 443}
 SLOTS = 1 << 16
-SLOT = struct.Struct("<5d24x")  # 64 bytes: it never crosses a page
+SLOT = struct.Struct("<6d16x")  # 64 bytes: it never crosses a page
 
 
 @dataclass
@@ -36,12 +40,18 @@ class _State:
     gap_s: float = 0.0  # that the host's answers made necessary
     floor_s: float = 0.0  # the longest gap that a run asks for
     floor_until: float = 0.0  # when that run is taken to be over
+    busy_at: float = 0.0  # when the gap was doubled last
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All of it, in the order of its writing."""
+        return self.last, self.not_before, self.gap_s, self.floor_s, self.floor_until, self.busy_at
 
     def checked(self, now: float) -> _State:
         """Forget what cannot be: damage, or another life of the machine."""
-        values = astuple(self)
-        sane = all(math.isfinite(value) and value >= 0 for value in values)
-        return self if sane and self.last <= now and self.not_before <= now + MAX_HOLD_S else _State()
+        sane = all(math.isfinite(value) and value >= 0 for value in self.values)
+        past = self.last <= now and self.busy_at <= now
+        return self if sane and past and self.not_before <= now + MAX_HOLD_S else _State()
 
     def floored(self, gap_s: float, now: float) -> float:
         """Take part in the floor, and give it: the slowest of the runs sets the pace of all."""
@@ -77,10 +87,10 @@ class _Slate:
                     raw = os.pread(file, SLOT.size, slot * SLOT.size)
                     moment = now()
                     state = (_State(*SLOT.unpack(raw)) if len(raw) == SLOT.size else _State()).checked(moment)
-                    before = astuple(state)
+                    before = state.values
                     yield state, moment
-                    if astuple(state) != before:
-                        os.pwrite(file, SLOT.pack(*astuple(state)), slot * SLOT.size)
+                    if state.values != before:
+                        os.pwrite(file, SLOT.pack(*state.values), slot * SLOT.size)
             except OSError as error:
                 raise StoreError(f"{self._file}: {error.strerror}; free some space or choose --data") from error
 
@@ -114,7 +124,9 @@ class Host:
     _tickets: int = 0
     _serving: int = 0
     _failed: int = 0  # files in a row that did not come
+    _gave_at: float = -math.inf  # when it gave a final answer last
     _parked: str = ""
+    reached: bool = False  # it has answered in this run, whatever it said
 
     def take_turn(self, gap_s: float, stop: threading.Event) -> None:
         """Return when the next request may be sent; at once when *stop* is set.
@@ -148,6 +160,11 @@ class Host:
                 state.last = now
             return max(0.0, due - now)
 
+    def passed(self) -> None:
+        """Count the gap from now on: the connection that took so long stands, and what was let through is sent."""
+        with self._slate.of(self.name, self._clock) as (state, now):
+            state.last = now
+
     def hold(self, seconds: float) -> None:
         """Let nobody through for *seconds*."""
         with self._slate.of(self.name, self._clock) as (state, now):
@@ -155,9 +172,13 @@ class Host:
 
     def answered(self, latency_s: float, *, busy: bool) -> None:
         """Learn from an answer: double the gap of a busy host, follow a slow one, ease off where all is well."""
-        with self._slate.of(self.name, self._clock) as (state, _):
+        with self._slate.of(self.name, self._clock) as (state, now):
+            self.reached = True
             bearable = latency_s / UNDER_WAY
+            if busy and now - latency_s < state.busy_at:
+                return  # it was sent before the host could be given more time
             if busy:
+                state.busy_at = now
                 wanted = max(2 * max(state.gap_s, state.floor_s), latency_s)
             elif bearable > state.gap_s:
                 wanted = (state.gap_s + bearable) / 2
@@ -167,13 +188,17 @@ class Host:
 
     def recovered(self) -> None:
         """Trust the host again: it gave a final answer."""
-        self._failed = 0
+        with self._turn:
+            self._failed, self._gave_at = 0, self._clock()
 
     def failed(self, why: str, limit: int) -> None:
-        """Count a file that did not come; after *limit* in a row the host is parked for the rest of the run."""
+        """Count a file that did not come; after *limit* in a row the host is parked for the rest of the run.
+
+        Not while it gave another only just now: then these files are to blame, or it is being started anew.
+        """
         with self._turn:
             self._failed += 1
-            if self._failed >= limit:
+            if self._failed >= limit and self._clock() - self._gave_at > PATIENCE_S:
                 self._parked = why
 
     @property
@@ -195,6 +220,21 @@ class Hosts:
         self._clock = clock
         self._hosts: dict[str, Host] = {}
         self._lock = threading.Lock()
+
+    def of(self, url: str) -> Host:
+        """Give the host that an address is on: one machine, whichever way its name and port are written.
+
+        Raises:
+            NeverError: It is no address of http or https.
+        """
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError as error:
+            raise NeverError(f"{url!r} is no address that can be asked") from error
+        if parts.scheme not in PORTS or not host:
+            raise NeverError(f"{parts.scheme or 'no'}: is not http or https")
+        return self.at(f"{host}:{'' if port in {None, PORTS[parts.scheme]} else port}")
 
     def at(self, name: str) -> Host:
         """Give the host of that name and port."""

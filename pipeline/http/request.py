@@ -23,7 +23,7 @@ class Request:
 
     def onward(self, response: requests.Response) -> Request:
         """Follow a redirect; another host is told nothing that was meant for this one."""
-        url = _joined(response.url, response.headers["Location"])
+        url = _joined(response.url, _text(response.headers["Location"]))
         form = self.fields if response.status_code in {307, 308} else None
         if origin_of(url) == origin_of(self.url):
             return replace(self, url=url, params=None, fields=form)
@@ -37,6 +37,14 @@ def origin_of(url: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return parts.scheme, parts.netloc.rpartition("@")[2].lower()
+
+
+def _text(header: str) -> str:
+    """Read a header that was taken for Latin-1 as the UTF-8 that it mostly is."""
+    try:
+        return header.encode("latin-1").decode()
+    except ValueError:
+        return header
 
 
 def _joined(url: str, location: str) -> str:

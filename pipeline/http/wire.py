@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -16,10 +16,13 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from pipeline.http.answers import NeverError
 
 TICK_S = 0.1  # how often it is asked whether a request under way is overdue or stopped
+NAT64, LOCAL_NAT64 = IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48")  # RFC 6052, RFC 8215
+COMPATIBLE = IPv6Network("::/96")  # with an IPv4 address inside; RFC 4291 gave it up
 PRIVATE = "set private_hosts = true for this source if that machine is meant"
 
 
@@ -29,6 +32,7 @@ class Wire:
 
     private: bool  # may reach this machine and those of a private network
     cut: bool = False
+    connected: Callable[[], None] = lambda: None  # told when a connection stands: what is asked is sent only now
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -116,24 +120,39 @@ class _Told(HTTPConnection):
         """Connect, and say so."""
         super().connect()
         self.wire.add(self.sock)
+        self.wire.connected()
 
     def _new_conn(self) -> socket.socket:
-        """Look the host up and refuse a private one before a single packet is sent to it, and once more after.
+        """Look the host up once, refuse a private one before a packet is sent to it, and connect so that it can be cut.
 
-        A name may be looked up differently the second time. A proxy looks names up itself, and may well be near.
+        A proxy looks names up itself, and may well be near.
         """
-        if self.wire.private or self.proxy is not None:
+        if self.proxy is not None or hasattr(self, "_socks_options"):
             return super()._new_conn()
-        with suppress(OSError):  # connecting looks it up again, and tells what is wrong
-            for *_, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-                _refuse_private(self.host, str(address[0]))
-        connection = super()._new_conn()
         try:
-            _refuse_private(self.host, str(connection.getpeername()[0]))
-        except NeverError:
-            connection.close()
-            raise
-        return connection
+            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        if not self.wire.private:
+            for *_, address in found:
+                _refuse_private(self.host, str(address[0]))
+        trouble = OSError("no address")
+        for family, kind, protocol, _, address in found:
+            one = socket.socket(family, kind, protocol)
+            self.wire.add(one)
+            try:
+                one.settimeout(self.timeout)
+                for option in self.socket_options or ():
+                    one.setsockopt(*option)
+                one.connect(address)
+            except OSError as error:
+                one.close()
+                trouble = error
+            else:
+                return one
+            if self.wire.cut:
+                break
+        raise NewConnectionError(self, str(trouble)) from trouble
 
 
 def refuse_private_name(host: str) -> None:
@@ -144,6 +163,8 @@ def refuse_private_name(host: str) -> None:
     """
     if host.lower().rstrip(".").endswith("localhost"):
         raise NeverError("is this very machine", advice=PRIVATE)
+    with suppress(OSError):  # not like 127.1 or 0x7f000001, by which a resolver means 127.0.0.1
+        _refuse_private(host, socket.inet_ntoa(socket.inet_aton(host.rstrip("."))))
     with suppress(ValueError):  # a name
         _refuse_private(host, str(ip_address(host)))
 
@@ -155,9 +176,22 @@ def _refuse_private(host: str, address: str) -> None:
 
 def _is_public(address: str) -> bool:
     one = ip_address(address.partition("%")[0])  # a link's own address names its interface
-    if isinstance(one, IPv6Address) and one.ipv4_mapped is not None:
-        return one.ipv4_mapped.is_global
+    if isinstance(one, IPv6Address):
+        inner = _ipv4_in(one)
+        return _is_public(str(inner)) if inner is not None else one.is_global and not _odd(one)
     return one.is_global and not one.is_multicast
+
+
+def _ipv4_in(address: IPv6Address) -> IPv4Address | None:
+    """Give the address that a gateway on the way makes of it, or the machine itself."""
+    if address in NAT64:
+        return IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _odd(address: IPv6Address) -> bool:
+    """Whether it leads to no single machine of the world, which `is_global` of Python 3.11 does not tell."""
+    return address.is_multicast or address.is_site_local or address in LOCAL_NAT64 or address in COMPATIBLE
 
 
 def is_loopback(host: str) -> bool:

@@ -15,19 +15,15 @@ from pipeline.sandbox.figure import (
     BOX_SIDE,
     EYES,
     HAIR,
-    SUPERSAMPLE,
     Character,
-    Colour,
     FaceTruth,
     Fringe,
     Pose,
     Style,
-    darker,
     draw_figures,
     face_truth,
-    lighter,
-    mix,
 )
+from pipeline.sandbox.ink import SUPERSAMPLE, Colour, darker, lighter, mix
 
 Size = tuple[int, int]
 
@@ -272,7 +268,8 @@ _BACKDROPS: tuple[_Backdrop, ...] = (
 )
 
 
-def _scene(rng: np.random.Generator, size: Size) -> Pictures.Image:
+def scene(rng: np.random.Generator, size: Size) -> Pictures.Image:
+    """Draw a background on a canvas of the supersampled *size*."""
     canvas, accent = _paper(rng, size)
     draw = ImageDraw.Draw(canvas)
     _BACKDROPS[int(rng.integers(len(_BACKDROPS)))](draw, canvas.size, accent, rng)
@@ -341,7 +338,7 @@ _WARDROBE: tuple[tuple[Colour, Colour], ...] = (
 _OUTFITS = ("sailor", "hoodie", "shirt", "turtleneck", "dress")
 
 
-def _dressed(who: Character, rng: np.random.Generator) -> Character:
+def dressed(who: Character, rng: np.random.Generator) -> Character:
     """The same character, in other clothes two times out of three; hair, eyes and what is worn on the head stay."""
     choice, outfit = int(rng.integers(len(_WARDROBE) * 3 // 2)), _OUTFITS[int(rng.integers(len(_OUTFITS)))]
     if choice >= len(_WARDROBE):
@@ -416,8 +413,8 @@ def draw_portrait(
     x = _between(rng, side * 0.8, size[0] - side * 0.8)
     y = _between(rng, side * 0.78, max(side * 0.8, size[1] - side * 1.15))
     pose = pose_at(rng, x, y, side)
-    canvas = _scene(rng, size)
-    draw_figures(canvas, [(_dressed(who, rng), pose)], rng)
+    canvas = scene(rng, size)
+    draw_figures(canvas, [(dressed(who, rng), pose)], rng)
     _float_around(canvas, pose, rng)
     return _finish(canvas, [face_truth(who, pose)], rng)
 
@@ -437,7 +434,7 @@ def draw_group(seed: Sequence[int], *, face: tuple[int, int] = (90, 260)) -> Dra
     step = side * _between(rng, 1.75, 2.1)
     wide = round(step * (max(len(row) for row in rows) + 0.5))
     high = round(side * (1.1 + 2.2 * (len(rows) - 1) + _between(rng, 1.3, 2.6)))
-    canvas = _scene(rng, (wide, high))
+    canvas = scene(rng, (wide, high))
     seats: list[list[tuple[Character, Pose]]] = []
     for index, row in enumerate(rows):
         left = (wide - step * (len(row) - 1)) / 2
@@ -450,7 +447,7 @@ def draw_group(seed: Sequence[int], *, face: tuple[int, int] = (90, 260)) -> Dra
             _float_around(canvas, pose, rng)  # behind the heads: in front it would lie on a neighbour's face
             seats[-1].append((who, pose))
     for seated in seats:
-        draw_figures(canvas, [(_dressed(who, rng), pose) for who, pose in seated], rng)
+        draw_figures(canvas, [(dressed(who, rng), pose) for who, pose in seated], rng)
     return _finish(canvas, [face_truth(who, pose) for seated in seats for who, pose in seated], rng)
 
 
@@ -466,12 +463,12 @@ def draw_shot(seed: Sequence[int], size: Size, *, mouth: str | None = None) -> D
     count = int(rng.integers(1, 3))
     people = [CAST[int(i)] for i in rng.choice(len(CAST), size=count, replace=False)]
     side = min(size[1] * _between(rng, 0.4, 0.52), size[0] / count * 0.6)
-    canvas = _scene(rng, size)
+    canvas = scene(rng, size)
     seats: list[tuple[Character, Pose]] = []
     for index, who in enumerate(people):
         x = size[0] * (index + 0.5) / count + _between(rng, -0.08, 0.08) * size[0] / count
         pose = pose_at(rng, x, size[1] * _between(rng, 0.42, 0.5), side, tilt=15)
-        seats.append((_dressed(who, rng), pose if mouth is None else replace(pose, mouth=mouth)))
+        seats.append((dressed(who, rng), pose if mouth is None else replace(pose, mouth=mouth)))
     draw_figures(canvas, seats, rng)
     return _finish(canvas, [face_truth(who, pose) for who, pose in seats], rng)
 
@@ -511,7 +508,7 @@ def draw_decoy(seed: Sequence[int]) -> Drawing:
     """Draw things with two eyes and a mouth that are nobody's face: toys, owls, sockets, houses."""
     rng = np.random.default_rng(seed)
     size = (int(rng.integers(700, 1100)), int(rng.integers(700, 1100)))
-    canvas = _scene(rng, size)
+    canvas = scene(rng, size)
     draw = ImageDraw.Draw(canvas)
     thing = _DECOYS[int(rng.integers(len(_DECOYS)))]
     for _ in range(int(rng.integers(1, 4))):
@@ -598,11 +595,11 @@ def _mushroom(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng:
     draw.polygon([(round(a), round(b)) for a, b in stem], fill=(190, 120, 110))
 
 
-_DECOYS: tuple[Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None], ...] = (
+# Nobody takes these for a person.
+THINGS: tuple[Callable[[ImageDraw.ImageDraw, float, float, float, np.random.Generator], None], ...] = (
     _toy,
     _owl,
     _smiley,
     _house,
-    _mushroom,
-    _mushroom,  # twice: the best of them
 )
+_DECOYS = (*THINGS, _mushroom, _mushroom)  # twice: the best of them

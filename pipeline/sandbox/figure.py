@@ -10,19 +10,26 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pictures
 from PIL import ImageDraw
 
 from pipeline.records import Box, Record
-
-Colour: TypeAlias = tuple[int, int, int]
-Points: TypeAlias = NDArray[np.float64]  # (N, 2), in units of the head: its face is about 2 wide
-
-SUPERSAMPLE = 2  # the canvas has this many pixels for each pixel of the picture, in each direction
+from pipeline.sandbox.ink import (
+    SUPERSAMPLE,
+    Colour,
+    Pen,
+    Points,
+    arc,
+    bend,
+    blade,
+    darker,
+    lighter,
+    mix,
+    through,
+    xy,
+)
 
 # The square that lbpcascade_animeface puts around a drawn face, in units of the head; measured on 300 upright drawings.
 BOX_SIDE = 2.45
@@ -115,6 +122,18 @@ class FaceTruth(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How a hand draws faces, as factors on the plain way."""
+
+    eye_wide: float = 1.0
+    eye_high: float = 1.0
+    eye_apart: float = 1.0
+    eye_level: float = 0.0  # how much lower the eyes lie, in units of the head
+    jaw: float = 1.0  # width of the lower face
+    chin: float = 1.0  # length of the lower face
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pose:
     """How one head stands in one picture."""
 
@@ -133,130 +152,9 @@ class Pose:
     shade: int = 24  # how much darker the shadows are, 0 to 60
     sway: float = 0.0  # -1 to 1: where the wind blows the hair
     raised: float = 0.0  # -1 to 1: the eyebrows
-
-
-# --- ink and paper ----------------------------------------------------------------------------------------------------
-
-
-def mix(first: Colour, second: Colour, percent: int) -> Colour:
-    """Blend two colours; 0 gives the first, 100 the second. Whole numbers only."""
-    red, green, blue = ((a * (100 - percent) + b * percent) // 100 for a, b in zip(first, second, strict=True))
-    return red, green, blue
-
-
-def darker(colour: Colour, percent: int) -> Colour:
-    """Put *percent* of shadow on a colour."""
-    # A shadow is cooler than the thing it lies on.
-    return mix(colour, (58, 28, 78), percent)
-
-
-def lighter(colour: Colour, percent: int) -> Colour:
-    """Put *percent* of light on a colour."""
-    return mix(colour, (255, 255, 255), percent)
-
-
-def _xy(*pairs: tuple[float, float]) -> Points:
-    return np.array(pairs, dtype=np.float64)
-
-
-def _arc(cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360, steps: int = 28) -> Points:
-    """Points on an ellipse; 0 degrees is right, 90 below."""
-    angles = np.radians(np.linspace(start, end, steps))
-    return np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
-
-
-def _bend(start: Points, control: Points, end: Points, steps: int = 9) -> Points:
-    """A quadratic Bézier curve."""
-    t = np.linspace(0, 1, steps)[:, None]
-    return (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
-
-
-def _through(points: Points, *, closed: bool = True, steps: int = 6) -> Points:
-    """A Catmull-Rom curve through *points*."""
-    if closed:
-        padded = np.concatenate([points[-1:], points, points[:2]])
-    else:
-        padded = np.concatenate([points[:1], points, points[-1:]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
-    p0, p1, p2, p3 = (padded[i : len(padded) - 3 + i, None, :] for i in range(4))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    flat: Points = curve.reshape(-1, 2)
-    return flat if closed else np.concatenate([flat, points[-1:]])
-
-
-def _mirror(points: Points) -> Points:
-    return points * (-1, 1)
-
-
-def _blade(root: Points, tip: Points, width: float, bulge: float) -> Points:
-    """A lock of hair: from *root*, *width* wide, to a point at *tip*, curved sideways by *bulge*."""
-    along = tip - root
-    length = float(np.hypot(along[0, 0], along[0, 1])) or 1.0
-    across = along[:, ::-1] * (-1, 1) / length
-    left, right = root - across * width / 2, root + across * width / 2
-    middle = (root + tip) / 2 + across * bulge
-    return np.concatenate(
-        [_bend(left, middle - across * width * 0.55, tip), _bend(tip, middle + across * width * 0.45, right)]
-    )
-
-
-def _normals(points: Points, *, closed: bool) -> Points:
-    before, after = np.roll(points, 1, axis=0), np.roll(points, -1, axis=0)
-    along: Points = after - before if closed else np.gradient(points, axis=0)
-    length = np.hypot(along[:, 0], along[:, 1])
-    length[length == 0] = 1.0
-    normals: Points = np.stack([along[:, 1], -along[:, 0]], axis=1) / length[:, None]
-    return normals
-
-
-@dataclass(frozen=True, slots=True)
-class Pen:
-    """Draws in the units of a head onto the pixels of a canvas."""
-
-    draw: ImageDraw.ImageDraw
-    x: float  # where (0, 0) lies on the canvas
-    y: float
-    scale: float  # pixels of the canvas for one unit
-    angle: float = 0.0  # degrees, clockwise as seen
-    ink: Colour = (62, 40, 52)
-    weight: float = 0.03  # of a line, in units
-
-    def pixels(self, points: Points) -> list[tuple[int, int]]:
-        """Turn, scale and move *points* to whole pixels of the canvas."""
-        # Rounded, so that the last bit of a machine's cosine moves no pixel.
-        cos, sin = (round(f(math.radians(self.angle)), 9) for f in (math.cos, math.sin))
-        x = points[:, 0] * cos - points[:, 1] * sin
-        y = points[:, 0] * sin + points[:, 1] * cos
-        placed = np.rint(np.stack([x * self.scale + self.x, y * self.scale + self.y], axis=1)).astype(int)
-        return [(int(a), int(b)) for a, b in placed.tolist()]
-
-    def fill(self, points: Points, colour: Colour) -> None:
-        """A surface without an outline."""
-        self.draw.polygon(self.pixels(points), fill=colour)
-
-    def shape(self, points: Points, colour: Colour, weight: float = 1.0) -> None:
-        """A surface with an inked outline, *weight* times the usual line."""
-        normals = _normals(points, closed=True)
-        half = self.weight * weight / 2
-        turns = float(np.sum(points[:, 0] * np.roll(points[:, 1], -1) - np.roll(points[:, 0], -1) * points[:, 1]))
-        outwards = normals if turns > 0 else -normals
-        outer = self.pixels(points + outwards * half)
-        self.draw.polygon(outer, fill=self.ink)
-        # The corner of a sharp tip is lost between two normals; a thin line closes it.
-        self.draw.line([*outer, outer[0]], fill=self.ink, width=max(1, round(half * self.scale * 0.6)))
-        self.draw.polygon(self.pixels(points - outwards * half), fill=colour)
-
-    def stroke(self, points: Points, weight: float = 1.0, colour: Colour | None = None) -> None:
-        """A line that starts and ends thin, *weight* times the usual line in its middle."""
-        swell = np.sin(np.linspace(0.12, np.pi - 0.12, len(points)))[:, None]
-        offset = _normals(points, closed=False) * swell * self.weight * weight / 2
-        outline = self.pixels(np.concatenate([points + offset, (points - offset)[::-1]]))
-        self.draw.polygon(outline, fill=colour or self.ink)
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Say where a point lies on the canvas."""
-        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        return self.x + (x * cos - y * sin) * self.scale, self.y + (x * sin + y * cos) * self.scale
+    turn: float = 0.0  # degrees, clockwise as seen, by which the whole figure lies
+    body: float = 1.0  # size of the body, where the head is 1
+    manner: Manner = Manner()
 
 
 # --- one character ----------------------------------------------------------------------------------------------------
@@ -265,7 +163,7 @@ NECK = 0.98  # below the middle of the head: what head and body turn about
 
 
 @dataclass(frozen=True, slots=True)
-class _Sitter:
+class Sitter:
     """A character in a pose, with the pens to draw it."""
 
     who: Character
@@ -278,39 +176,41 @@ class _Sitter:
     dark: Colour  # of the hair, in shadow
 
     def jitter(self, size: float) -> float:
+        """Give a little more or less, by chance."""
         return float(self.rng.uniform(-size, size))
 
 
-def _sit(draw: ImageDraw.ImageDraw, who: Character, pose: Pose, rng: np.random.Generator) -> _Sitter:
+def sit(draw: ImageDraw.ImageDraw, who: Character, pose: Pose, rng: np.random.Generator) -> Sitter:
+    """Seat *who*: make the pens that draw head, hanging hair and body."""
     scale = pose.scale * SUPERSAMPLE
     weight = 0.034 * pose.line
     hair = HAIR[who.hair]
 
-    def pen(x: float, y: float, angle: float) -> Pen:
-        return Pen(draw, x, y, scale, angle, pose.ink, weight)
+    def pen(x: float, y: float, tilt: float, size: float = 1.0) -> Pen:
+        return Pen(draw, x, y, scale * size, tilt + pose.turn, pose.ink, weight / size)
 
     head = pen(pose.x * SUPERSAMPLE, pose.y * SUPERSAMPLE, pose.tilt)
-    return _Sitter(
+    return Sitter(
         who,
         pose,
         head,
         pen(head.x, head.y, pose.tilt * 0.5),
-        pen(*head.at(0, NECK), pose.tilt * 0.2),
+        pen(*head.at(0, NECK), pose.tilt * 0.2, pose.body),
         rng,
         hair,
         darker(hair, pose.shade + 4),
     )
 
 
-def _hair_behind(s: _Sitter) -> None:
+def _hair_behind(s: Sitter) -> None:
     """What hangs behind the neck."""
     sway = s.pose.sway
     pen = s.hanging
     match s.who.style:
         case Style.SHORT:
             pen.shape(
-                _through(
-                    _xy(
+                through(
+                    xy(
                         (-1.12, -0.3),
                         (-1.2, 0.5),
                         (-1.02, 1.02),
@@ -328,8 +228,8 @@ def _hair_behind(s: _Sitter) -> None:
             _long(s)
         case Style.PONYTAIL:
             side = 1 if s.who.hat != "cap" else -1
-            tail = _through(
-                _xy(
+            tail = through(
+                xy(
                     (0.35, -1.15),
                     (1.05, -1.45),
                     (1.75, -0.9),
@@ -340,16 +240,14 @@ def _hair_behind(s: _Sitter) -> None:
                 )
             )
             pen.shape(tail * (side, 1), s.dark)
-            pen.stroke(
-                _through(_xy((1.2, -1.0), (1.62, -0.2), (1.62 + 0.45 * sway, 1.4)), closed=False) * (side, 1), 0.8
-            )
+            pen.stroke(through(xy((1.2, -1.0), (1.62, -0.2), (1.62 + 0.45 * sway, 1.4)), closed=False) * (side, 1), 0.8)
             pen.shape(
-                _through(_xy((-1.1, -0.3), (-1.1, 0.45), (-0.7, 0.95), (0.7, 0.95), (1.1, 0.45), (1.1, -0.3))), s.dark
+                through(xy((-1.1, -0.3), (-1.1, 0.45), (-0.7, 0.95), (0.7, 0.95), (1.1, 0.45), (1.1, -0.3))), s.dark
             )
         case Style.TWINTAILS:
             for side in (-1, 1):
-                tail = _through(
-                    _xy(
+                tail = through(
+                    xy(
                         (0.85, -0.75),
                         (1.5, -0.95),
                         (2.0, -0.2),
@@ -360,28 +258,28 @@ def _hair_behind(s: _Sitter) -> None:
                     )
                 )
                 pen.shape(tail * (side, 1), s.hair)
-                pen.fill(_blade(_xy((1.45, -0.2)), _xy((1.7 + 0.35 * sway * side, 2.2)), 0.22, 0.1) * (side, 1), s.dark)
+                pen.fill(blade(xy((1.45, -0.2)), xy((1.7 + 0.35 * sway * side, 2.2)), 0.22, 0.1) * (side, 1), s.dark)
                 pen.stroke(
-                    _through(_xy((1.2, -0.6), (1.72, 0.2), (1.74 + 0.3 * sway * side, 1.8)), closed=False) * (side, 1),
+                    through(xy((1.2, -0.6), (1.72, 0.2), (1.74 + 0.3 * sway * side, 1.8)), closed=False) * (side, 1),
                     0.7,
                 )
             pen.shape(
-                _through(_xy((-1.08, -0.3), (-1.08, 0.5), (-0.7, 0.95), (0.7, 0.95), (1.08, 0.5), (1.08, -0.3))), s.dark
+                through(xy((-1.08, -0.3), (-1.08, 0.5), (-0.7, 0.95), (0.7, 0.95), (1.08, 0.5), (1.08, -0.3))), s.dark
             )
         case Style.DRILLS:
             pen.shape(
-                _through(_xy((-1.1, -0.3), (-1.12, 0.5), (-0.75, 1.05), (0.75, 1.05), (1.12, 0.5), (1.1, -0.3))), s.dark
+                through(xy((-1.1, -0.3), (-1.12, 0.5), (-0.75, 1.05), (0.75, 1.05), (1.12, 0.5), (1.1, -0.3))), s.dark
             )
             for side in (-1, 1):
                 _drill(s, side)
 
 
-def _long(s: _Sitter) -> None:
+def _long(s: Sitter) -> None:
     sway = s.pose.sway
     left, right = -1.45 + 0.25 * sway, 1.45 + 0.25 * sway
     s.hanging.shape(
-        _through(
-            _xy(
+        through(
+            xy(
                 (0, -1.25),
                 (-1.08, -0.75),
                 (-1.22, 0.3),
@@ -398,87 +296,87 @@ def _long(s: _Sitter) -> None:
         s.dark,
     )
     for x in (-1.15, -0.95, 0.95, 1.15):
-        s.hanging.stroke(_bend(_xy((x * 0.95, 0.2)), _xy((x * 1.1, 1.2)), _xy((x * 1.1 + 0.2 * sway, 2.6))), 0.6)
+        s.hanging.stroke(bend(xy((x * 0.95, 0.2)), xy((x * 1.1, 1.2)), xy((x * 1.1 + 0.2 * sway, 2.6))), 0.6)
 
 
-def _drill(s: _Sitter, side: int) -> None:
+def _drill(s: Sitter, side: int) -> None:
     """Curls like wood shavings, each smaller than the one above."""
     for ring in range(6):
         y, wide = 0.25 + ring * 0.38, 0.42 - ring * 0.045
         middle = (1.28 + 0.04 * ring + 0.06 * ring * s.pose.sway * side, y)
-        disc = _arc(middle[0], middle[1], wide, 0.27) * (side, 1)
+        disc = arc(middle[0], middle[1], wide, 0.27) * (side, 1)
         s.hanging.shape(disc, s.hair if ring % 2 == 0 else mix(s.hair, s.dark, 50))
-        s.hanging.stroke(_arc(middle[0], middle[1] - 0.05, wide * 0.75, 0.16, 20, 160, 9) * (side, 1), 0.7)
+        s.hanging.stroke(arc(middle[0], middle[1] - 0.05, wide * 0.75, 0.16, 20, 160, 9) * (side, 1), 0.7)
 
 
-def _body(s: _Sitter) -> None:
+def body(s: Sitter) -> None:
     """A whole little person: legs, skirt, arms, shoulders, neck and clothes."""
     pen, who = s.body, s.who
     skirt = darker(who.trim if who.outfit in {"sailor", "turtleneck", "shirt"} else who.cloth, 12)
     for side in (-1, 1):
-        pen.shape(_xy((0.12, 3.1), (0.5, 3.1), (0.46, 4.6), (0.16, 4.6)) * (side, 1), who.skin)
-        pen.shape(_xy((0.14, 3.9), (0.48, 3.9), (0.46, 4.6), (0.15, 4.6)) * (side, 1), lighter(who.cloth, 80))
-        pen.shape(_through(_xy((0.1, 4.55), (0.5, 4.5), (0.66, 4.85), (0.08, 4.86))) * (side, 1), darker(who.trim, 40))
-    hem = _xy((-1.25, 3.35), (-0.75, 3.5), (-0.25, 3.42), (0.25, 3.42), (0.75, 3.5), (1.25, 3.35))
-    pen.shape(np.concatenate([_xy((-0.62, 1.9)), hem, _xy((0.62, 1.9))]), skirt)
+        pen.shape(xy((0.12, 3.1), (0.5, 3.1), (0.46, 4.6), (0.16, 4.6)) * (side, 1), who.skin)
+        pen.shape(xy((0.14, 3.9), (0.48, 3.9), (0.46, 4.6), (0.15, 4.6)) * (side, 1), lighter(who.cloth, 80))
+        pen.shape(through(xy((0.1, 4.55), (0.5, 4.5), (0.66, 4.85), (0.08, 4.86))) * (side, 1), darker(who.trim, 40))
+    hem = xy((-1.25, 3.35), (-0.75, 3.5), (-0.25, 3.42), (0.25, 3.42), (0.75, 3.5), (1.25, 3.35))
+    pen.shape(np.concatenate([xy((-0.62, 1.9)), hem, xy((0.62, 1.9))]), skirt)
     for x in (-0.5, 0.0, 0.5):
-        pen.stroke(_xy((x * 0.9, 2.4), (x * 1.3, 2.9), (x * 1.5, 3.4)), 0.8)
+        pen.stroke(xy((x * 0.9, 2.4), (x * 1.3, 2.9), (x * 1.5, 3.4)), 0.8)
     for side in (-1, 1):
-        pen.shape(_arc(side * 1.42, 2.62, 0.2, 0.24), who.skin)
-        arm = _through(_xy((0.8, 0.5), (1.22, 0.75), (1.5, 1.5), (1.66, 2.5), (1.2, 2.56), (1.02, 1.7), (0.8, 1.3)))
+        pen.shape(arc(side * 1.42, 2.62, 0.2, 0.24), who.skin)
+        arm = through(xy((0.8, 0.5), (1.22, 0.75), (1.5, 1.5), (1.66, 2.5), (1.2, 2.56), (1.02, 1.7), (0.8, 1.3)))
         pen.shape(arm * (side, 1), mix(who.cloth, darker(who.cloth, 26), 100 if side == -s.pose.light else 0))
     waist = ((-0.72, 2.35), (0.72, 2.35), (0.86, 1.5), (1.05, 0.66), (0.7, 0.42), (0.36, 0.35))
-    pen.shape(_through(_xy((-0.36, 0.35), (-0.7, 0.42), (-1.05, 0.66), (-0.86, 1.5), *waist)), who.cloth)
-    fold = _through(_xy((0.6, 0.8), (0.95, 0.8), (0.82, 1.5), (0.7, 2.28), (0.45, 2.3), (0.58, 1.5)))
+    pen.shape(through(xy((-0.36, 0.35), (-0.7, 0.42), (-1.05, 0.66), (-0.86, 1.5), *waist)), who.cloth)
+    fold = through(xy((0.6, 0.8), (0.95, 0.8), (0.82, 1.5), (0.7, 2.28), (0.45, 2.3), (0.58, 1.5)))
     pen.fill(fold * (-s.pose.light, 1), darker(who.cloth, 22))
     pen.shape(
-        _xy((-0.34, -0.4), (-0.34, 0.36), (-0.5, 0.5), (0, 0.95), (0.5, 0.5), (0.34, 0.36), (0.34, -0.4)), who.skin
+        xy((-0.34, -0.4), (-0.34, 0.36), (-0.5, 0.5), (0, 0.95), (0.5, 0.5), (0.34, 0.36), (0.34, -0.4)), who.skin
     )
-    under_chin = _xy((-0.32, -0.3), (-0.32, 0.12), (0.05, 0.34), (0.32, 0.12), (0.32, -0.3))
+    under_chin = xy((-0.32, -0.3), (-0.32, 0.12), (0.05, 0.34), (0.32, 0.12), (0.32, -0.3))
     pen.fill(under_chin, darker(who.skin, s.pose.shade))
     _OUTFITS[who.outfit](s)
 
 
-def _sailor(s: _Sitter) -> None:
+def _sailor(s: Sitter) -> None:
     for side in (-1, 1):
-        collar = _xy((0.3, 0.3), (1.05, 0.55), (0.9, 1.2), (0.0, 1.5)) * (side, 1)
+        collar = xy((0.3, 0.3), (1.05, 0.55), (0.9, 1.2), (0.0, 1.5)) * (side, 1)
         s.body.shape(collar, lighter(s.who.cloth, 78))
-        s.body.stroke(_xy((0.95, 0.62), (0.82, 1.12), (0.05, 1.38)) * (side, 1), 1.4, s.who.trim)
-        s.body.shape(_through(_xy((0.0, 1.45), (0.5, 1.2), (0.6, 1.75))) * (side, 1), s.who.trim)
-    s.body.shape(_arc(0, 1.46, 0.13, 0.13), s.who.trim)
+        s.body.stroke(xy((0.95, 0.62), (0.82, 1.12), (0.05, 1.38)) * (side, 1), 1.4, s.who.trim)
+        s.body.shape(through(xy((0.0, 1.45), (0.5, 1.2), (0.6, 1.75))) * (side, 1), s.who.trim)
+    s.body.shape(arc(0, 1.46, 0.13, 0.13), s.who.trim)
 
 
-def _hoodie(s: _Sitter) -> None:
+def _hoodie(s: Sitter) -> None:
     for side in (-1, 1):
         s.body.shape(
-            _through(_xy((0.28, 0.2), (0.9, 0.25), (1.0, 0.65), (0.4, 1.05), (0.02, 1.1))) * (side, 1),
+            through(xy((0.28, 0.2), (0.9, 0.25), (1.0, 0.65), (0.4, 1.05), (0.02, 1.1))) * (side, 1),
             lighter(s.who.cloth, 16),
         )
-        s.body.stroke(_bend(_xy((0.25, 1.0)), _xy((0.3, 1.5)), _xy((0.22, 2.0))) * (side, 1), 1.6, s.who.trim)
+        s.body.stroke(bend(xy((0.25, 1.0)), xy((0.3, 1.5)), xy((0.22, 2.0))) * (side, 1), 1.6, s.who.trim)
 
 
-def _shirt(s: _Sitter) -> None:
+def _shirt(s: Sitter) -> None:
     for side in (-1, 1):
-        s.body.shape(_xy((0.02, 0.92), (0.34, 0.22), (0.75, 0.6), (0.5, 1.15)) * (side, 1), lighter(s.who.cloth, 85))
-    s.body.shape(_xy((-0.12, 0.95), (0.12, 0.95), (0.22, 2.6), (0, 2.9), (-0.22, 2.6)), s.who.trim)
+        s.body.shape(xy((0.02, 0.92), (0.34, 0.22), (0.75, 0.6), (0.5, 1.15)) * (side, 1), lighter(s.who.cloth, 85))
+    s.body.shape(xy((-0.12, 0.95), (0.12, 0.95), (0.22, 2.6), (0, 2.9), (-0.22, 2.6)), s.who.trim)
 
 
-def _turtleneck(s: _Sitter) -> None:
-    s.body.shape(_through(_xy((-0.4, 0.05), (0, 0.18), (0.4, 0.05), (0.48, 0.5), (0, 0.68), (-0.48, 0.5))), s.who.cloth)
-    s.body.stroke(_bend(_xy((-0.4, 0.25)), _xy((0, 0.45)), _xy((0.4, 0.25))), 0.8)
+def _turtleneck(s: Sitter) -> None:
+    s.body.shape(through(xy((-0.4, 0.05), (0, 0.18), (0.4, 0.05), (0.48, 0.5), (0, 0.68), (-0.48, 0.5))), s.who.cloth)
+    s.body.stroke(bend(xy((-0.4, 0.25)), xy((0, 0.45)), xy((0.4, 0.25))), 0.8)
     for y in (1.3, 1.75, 2.2):
-        s.body.stroke(_bend(_xy((-0.8, y)), _xy((0, y + 0.25)), _xy((0.8, y))), 2.2, s.who.trim)
+        s.body.stroke(bend(xy((-0.8, y)), xy((0, y + 0.25)), xy((0.8, y))), 2.2, s.who.trim)
 
 
-def _dress(s: _Sitter) -> None:
+def _dress(s: Sitter) -> None:
     frill = lighter(s.who.cloth, 70)
     for x in (-0.62, -0.36, -0.12, 0.12, 0.36, 0.62):
-        s.body.shape(_arc(x, 0.98 - 0.75 * abs(x), 0.18, 0.18), frill)
-    s.body.shape(_arc(0, 0.98, 0.15, 0.19), s.who.trim)
-    s.body.fill(_arc(0.03, 0.93, 0.05, 0.06), lighter(s.who.trim, 60))
+        s.body.shape(arc(x, 0.98 - 0.75 * abs(x), 0.18, 0.18), frill)
+    s.body.shape(arc(0, 0.98, 0.15, 0.19), s.who.trim)
+    s.body.fill(arc(0.03, 0.93, 0.05, 0.06), lighter(s.who.trim, 60))
 
 
-_OUTFITS: dict[str, Callable[[_Sitter], None]] = {
+_OUTFITS: dict[str, Callable[[Sitter], None]] = {
     "sailor": _sailor,
     "hoodie": _hoodie,
     "shirt": _shirt,
@@ -487,62 +385,70 @@ _OUTFITS: dict[str, Callable[[_Sitter], None]] = {
 }
 
 
-def _face(s: _Sitter) -> None:
+def _face(s: Sitter) -> None:
     """Ears, skin, blush, nose, mouth, eyes and eyebrows."""
     pen, pose, skin = s.head, s.pose, s.who.skin
     shadow = darker(skin, pose.shade // 2)
     turn = pose.yaw * 0.1
     for side in (-1, 1):
-        pen.shape(_arc(side * 0.96 - turn, 0.28, 0.13, 0.2), skin)
-    outline = _through(
-        _xy(
+        pen.shape(arc(side * 0.96 - turn, 0.28, 0.13, 0.2), skin)
+    outline = through(
+        xy(
             (-0.94, -0.5), (-0.95, 0.1), (-0.87, 0.45), (-0.62 + turn, 0.8), (-0.22 + turn * 2, 1.05),
             (turn * 2.4, 1.1), (0.22 + turn * 2, 1.05), (0.62 + turn, 0.8), (0.87, 0.45), (0.95, 0.1), (0.94, -0.5),
             (0, -1.1),
         )
     )  # fmt: skip
-    pen.shape(outline, skin)
+    pen.shape(shaped(outline, pose.manner), skin)
     side = -pose.light
-    cheek = _through(_xy((0.9, -0.2), (0.91, 0.1), (0.83, 0.44), (0.58, 0.78), (0.24, 1.0), (0.6, 0.62), (0.78, 0.3)))
-    pen.fill(cheek * (side, 1), shadow)
+    cheek = through(xy((0.9, -0.2), (0.91, 0.1), (0.83, 0.44), (0.58, 0.78), (0.24, 1.0), (0.6, 0.62), (0.78, 0.3)))
+    pen.fill(shaped(cheek, pose.manner) * (side, 1), shadow)
     for x in (-0.56, 0.56):
         if pose.blush:
             _blush(s, x + pose.yaw * 0.2)
     nose_x = pose.yaw * 0.27
     nose_y = 0.56 + pose.pitch * 0.06
-    pen.stroke(
-        _bend(_xy((nose_x, nose_y - 0.05)), _xy((nose_x + 0.05 * side, nose_y)), _xy((nose_x, nose_y + 0.03))), 0.8
-    )
+    pen.stroke(bend(xy((nose_x, nose_y - 0.05)), xy((nose_x + 0.05 * side, nose_y)), xy((nose_x, nose_y + 0.03))), 0.8)
     _mouth(s)
 
 
-def _blush(s: _Sitter, x: float) -> None:
+def shaped(outline: Points, manner: Manner) -> Points:
+    """Change the lower part of a face as *manner* has it."""
+    below = np.clip(outline[:, 1:] / 0.8, 0.0, 1.0)
+    stretch = np.concatenate(
+        [outline[:, :1] * below * (manner.jaw - 1), (outline[:, 1:] - 0.3) * below * (manner.chin - 1)], axis=1
+    )
+    longer: Points = outline + stretch
+    return longer
+
+
+def _blush(s: Sitter, x: float) -> None:
     y = 0.54 + s.pose.pitch * 0.05
     pink = mix(s.who.skin, (250, 96, 112), 42)
-    s.head.fill(_arc(x, y, 0.2, 0.085), mix(s.who.skin, pink, 55))
+    s.head.fill(arc(x, y, 0.2, 0.085), mix(s.who.skin, pink, 55))
     for dx in (-0.09, 0.0, 0.09):
         s.head.stroke(
-            _xy((x + dx + 0.03, y - 0.055), (x + dx, y), (x + dx - 0.03, y + 0.055)), 0.7, mix(pink, (230, 60, 80), 50)
+            xy((x + dx + 0.03, y - 0.055), (x + dx, y), (x + dx - 0.03, y + 0.055)), 0.7, mix(pink, (230, 60, 80), 50)
         )
 
 
-def _mouth(s: _Sitter) -> None:
+def _mouth(s: Sitter) -> None:
     pen, pose = s.head, s.pose
     x, y = pose.yaw * 0.22, 0.79 + pose.pitch * 0.05
     match pose.mouth:
         case "smile":
-            pen.stroke(_bend(_xy((x - 0.19, y - 0.03)), _xy((x, y + 0.12)), _xy((x + 0.19, y - 0.03))), 1.0)
+            pen.stroke(bend(xy((x - 0.19, y - 0.03)), xy((x, y + 0.12)), xy((x + 0.19, y - 0.03))), 1.0)
         case "line":
-            pen.stroke(_bend(_xy((x - 0.11, y)), _xy((x, y - 0.02)), _xy((x + 0.11, y + 0.01))), 0.9)
+            pen.stroke(bend(xy((x - 0.11, y)), xy((x, y - 0.02)), xy((x + 0.11, y + 0.01))), 0.9)
         case "cat":
             for side in (-1, 1):
                 pen.stroke(
-                    _bend(_xy((x, y - 0.02)), _xy((x + side * 0.09, y + 0.1)), _xy((x + side * 0.18, y - 0.03))), 1.0
+                    bend(xy((x, y - 0.02)), xy((x + side * 0.09, y + 0.1)), xy((x + side * 0.18, y - 0.03))), 1.0
                 )
         case _:
             pen.shape(
-                _through(
-                    _xy(
+                through(
+                    xy(
                         (x - 0.19, y - 0.06),
                         (x, y - 0.035),
                         (x + 0.19, y - 0.06),
@@ -554,35 +460,36 @@ def _mouth(s: _Sitter) -> None:
                 (150, 48, 58),
                 0.8,
             )
-            pen.fill(_arc(x, y + 0.11, 0.085, 0.045), (238, 128, 130))
+            pen.fill(arc(x, y + 0.11, 0.085, 0.045), (238, 128, 130))
 
 
-def _eye(s: _Sitter, side: int) -> None:
+def _eye(s: Sitter, side: int) -> None:
     """One eye and its eyebrow."""
     pen, pose = s.head, s.pose
     near = 1 - 0.22 * max(0.0, pose.yaw * side)  # the far eye is narrower
-    x = side * 0.47 + pose.yaw * 0.16
-    y = 0.22 + pose.pitch * 0.08
-    wide, high = 0.29 * near, 0.32
+    manner = pose.manner
+    x = side * 0.47 * manner.eye_apart + pose.yaw * 0.16
+    y = 0.22 + pose.pitch * 0.08 + manner.eye_level
+    wide, high = 0.29 * near * manner.eye_wide, 0.32 * manner.eye_high
     brow = mix(pose.ink, s.dark, 35)
     lift = -0.06 * pose.raised
     pen.stroke(
-        _bend(
-            _xy((x - side * wide * 0.9, y - 0.5 + lift)),
-            _xy((x, y - 0.6 + lift)),
-            _xy((x + side * wide * 1.1, y - 0.46 + lift)),
+        bend(
+            xy((x - side * wide * 0.9, y - 0.5 + lift)),
+            xy((x, y - 0.6 + lift)),
+            xy((x + side * wide * 1.1, y - 0.46 + lift)),
         ),
         1.3,
         brow,
     )
     if pose.eyelids == "closed" or (pose.eyelids == "wink" and side == pose.light):
-        lid = _bend(_xy((x - wide, y + 0.1)), _xy((x, y - 0.22)), _xy((x + wide, y + 0.1)))
+        lid = bend(xy((x - wide, y + 0.1)), xy((x, y - 0.22)), xy((x + wide, y + 0.1)))
         pen.stroke(lid, 2.6)
-        pen.stroke(_xy((x + side * wide * 0.9, y + 0.06), (x + side * wide * 1.25, y + 0.14)), 1.4)
+        pen.stroke(xy((x + side * wide * 0.9, y + 0.06), (x + side * wide * 1.25, y + 0.14)), 1.4)
         return
     colour = EYES[s.who.eyes]
-    white = _through(
-        _xy(
+    white = through(
+        xy(
             (-wide, -0.02),
             (-wide * 0.6, -high * 0.85),
             (0, -high),
@@ -596,30 +503,28 @@ def _eye(s: _Sitter, side: int) -> None:
     shift = (x, y)
     pen.fill(white * (side, 1) + shift, (252, 250, 252))
     look = pose.yaw * 0.05
-    iris = _arc(x + look, y + 0.015, wide * 0.76, high * 0.94)
+    iris = arc(x + look, y + 0.015, wide * 0.76, high * 0.94)
     pen.fill(iris, darker(colour, 58))
-    pen.fill(_arc(x + look, y + 0.03, wide * 0.66, high * 0.84), darker(colour, 8))
-    pen.fill(_arc(x + look, y - 0.02, wide * 0.66, high * 0.84, 180, 360, 14), darker(colour, 54))
-    pen.fill(_arc(x + look, y + 0.13, wide * 0.42, high * 0.42), lighter(colour, 38))
-    pen.fill(_arc(x + look, y + 0.01, wide * 0.34, high * 0.48), darker(colour, 82))
+    pen.fill(arc(x + look, y + 0.03, wide * 0.66, high * 0.84), darker(colour, 8))
+    pen.fill(arc(x + look, y - 0.02, wide * 0.66, high * 0.84, 180, 360, 14), darker(colour, 54))
+    pen.fill(arc(x + look, y + 0.13, wide * 0.42, high * 0.42), lighter(colour, 38))
+    pen.fill(arc(x + look, y + 0.01, wide * 0.34, high * 0.48), darker(colour, 82))
     glint = pose.light * wide * 0.32
-    pen.fill(_arc(x + look + glint, y - high * 0.42, wide * 0.3, high * 0.27), (255, 255, 255))
-    pen.fill(_arc(x + look - glint * 1.1, y + high * 0.42, wide * 0.15, high * 0.13), (255, 255, 255))
+    pen.fill(arc(x + look + glint, y - high * 0.42, wide * 0.3, high * 0.27), (255, 255, 255))
+    pen.fill(arc(x + look - glint * 1.1, y + high * 0.42, wide * 0.15, high * 0.13), (255, 255, 255))
     lash = np.concatenate(
         [
-            _bend(_xy((-wide * 1.08, 0.05)), _xy((-wide * 0.7, -high * 1.42)), _xy((wide * 0.5, -high * 1.0))),
-            _bend(_xy((wide * 0.5, -high * 1.0)), _xy((wide * 0.95, -high * 0.75)), _xy((wide * 1.3, -0.02))),
+            bend(xy((-wide * 1.08, 0.05)), xy((-wide * 0.7, -high * 1.42)), xy((wide * 0.5, -high * 1.0))),
+            bend(xy((wide * 0.5, -high * 1.0)), xy((wide * 0.95, -high * 0.75)), xy((wide * 1.3, -0.02))),
         ]
     )
     pen.stroke(lash * (side, 1) + shift, 4.4, mix(pose.ink, (20, 12, 24), 50))
     pen.stroke(
-        _bend(_xy((-wide * 0.6, high * 0.95)), _xy((0, high * 1.12)), _xy((wide * 0.7, high * 0.85))) * (side, 1)
-        + shift,
+        bend(xy((-wide * 0.6, high * 0.95)), xy((0, high * 1.12)), xy((wide * 0.7, high * 0.85))) * (side, 1) + shift,
         0.9,
     )
     pen.stroke(
-        _bend(_xy((-wide * 0.7, -high * 1.15)), _xy((0, -high * 1.5)), _xy((wide * 0.9, -high * 1.0))) * (side, 1)
-        + shift,
+        bend(xy((-wide * 0.7, -high * 1.15)), xy((0, -high * 1.5)), xy((wide * 0.9, -high * 1.0))) * (side, 1) + shift,
         0.55,
     )
 
@@ -653,44 +558,44 @@ _TIPS: dict[Fringe, tuple[tuple[float, float, float], ...]] = {
 }  # fmt: skip
 
 
-def _fringe_points(s: _Sitter) -> Points:
+def _fringe_points(s: Sitter) -> Points:
     """The hair in front, as one outline: over the skull and back along the tips."""
     turn = s.pose.yaw * 0.1
     tips = _TIPS[s.who.fringe]
-    crown = _arc(0, -0.12, 1.13, 1.2, 176, 364, 30)
+    crown = arc(0, -0.12, 1.13, 1.2, 176, 364, 30)
     parts = [crown]
-    edge = _xy((1.06, 0.12))
+    edge = xy((1.06, 0.12))
     count = len(tips)
     # From right to left, so that the outline goes round once.
-    for index, (x, y, bend) in enumerate(reversed(tips)):
-        tip = _xy((x + turn + s.jitter(0.035) + s.pose.sway * 0.03, y + s.jitter(0.045)))
+    for index, (x, y, lean) in enumerate(reversed(tips)):
+        tip = xy((x + turn + s.jitter(0.035) + s.pose.sway * 0.03, y + s.jitter(0.045)))
         next_x = 1.0 - 2.0 * (index + 1) / count
-        valley = _xy((next_x * 0.98 + turn, -0.42 - 0.1 * (1 - abs(next_x)) + s.jitter(0.04)))
+        valley = xy((next_x * 0.98 + turn, -0.42 - 0.1 * (1 - abs(next_x)) + s.jitter(0.04)))
         if s.who.fringe is Fringe.STRAIGHT:
             valley[0, 1] = tip[0, 1] - 0.13
         if index == count - 1:
-            valley = _xy((-1.06, 0.12))
+            valley = xy((-1.06, 0.12))
         middle = (edge + tip) / 2
-        parts.append(_bend(edge, middle + _xy((bend + 0.03, 0.06)), tip, 7))
+        parts.append(bend(edge, middle + xy((lean + 0.03, 0.06)), tip, 7))
         middle = (valley + tip) / 2
-        parts.append(_bend(tip, middle + _xy((bend, 0.02)), valley, 7))
+        parts.append(bend(tip, middle + xy((lean, 0.02)), valley, 7))
         edge = valley
     return np.concatenate(parts)
 
 
-def _hair_front(s: _Sitter) -> None:
+def _hair_front(s: Sitter) -> None:
     """Side locks, fringe, its shadow on the face, the shine, the strand that stands up."""
     pen = s.head
     longer = 0.35 if s.who.style in {Style.LONG, Style.TWINTAILS, Style.PONYTAIL} else 0.0
     fringe = _fringe_points(s)
     for side in (-1, 1):
-        tip = _xy((side * (0.98 + s.jitter(0.05)) + s.pose.sway * 0.12, 1.0 + longer + s.jitter(0.12)))
-        lock = _blade(_xy((side * 1.0, -0.25)), tip, 0.26, -0.1 * side)
+        tip = xy((side * (0.98 + s.jitter(0.05)) + s.pose.sway * 0.12, 1.0 + longer + s.jitter(0.12)))
+        lock = blade(xy((side * 1.0, -0.25)), tip, 0.26, -0.1 * side)
         pen.shape(lock, s.hair)
     # The inside of the fringe lies on the forehead as a shadow, a little lower than the hair itself.
     inner = fringe[30:]
     inner = inner[(np.abs(inner[:, 0]) < 0.86)]
-    shade = np.concatenate([_xy((0.84, -0.5)), inner * (0.97, 1) + (0.02 * s.pose.light, 0.07), _xy((-0.84, -0.5))])
+    shade = np.concatenate([xy((0.84, -0.5)), inner * (0.97, 1) + (0.02 * s.pose.light, 0.07), xy((-0.84, -0.5))])
     pen.fill(shade, darker(s.who.skin, 6 + s.pose.shade // 2))
     for side in (-1, 1):  # no shadow on the eyes
         _eye(s, side)
@@ -701,28 +606,28 @@ def _hair_front(s: _Sitter) -> None:
         lean = 0.25 * s.pose.light + 0.3 * s.pose.sway
         pen.shape(
             np.concatenate([
-                _bend(_xy((-0.06, -1.26)), _xy((lean - 0.35, -1.75)), _xy((lean + 0.3, -1.72))),
-                _bend(_xy((lean + 0.3, -1.72)), _xy((lean - 0.1, -1.62)), _xy((0.08, -1.24))),
+                bend(xy((-0.06, -1.26)), xy((lean - 0.35, -1.75)), xy((lean + 0.3, -1.72))),
+                bend(xy((lean + 0.3, -1.72)), xy((lean - 0.1, -1.62)), xy((0.08, -1.24))),
             ]),
             s.hair,
         )  # fmt: skip
 
 
-def _strands(s: _Sitter) -> None:
+def _strands(s: Sitter) -> None:
     for x in (-0.75, -0.42, -0.1, 0.22, 0.52, 0.8):
-        bottom = _xy((x * 1.05 + s.jitter(0.04), -0.42 + 0.25 * abs(x)))
-        s.head.stroke(_bend(_xy((x * 0.45, -1.05)), _xy((x * 0.95, -0.85)), bottom), 0.55, darker(s.hair, 45))
+        bottom = xy((x * 1.05 + s.jitter(0.04), -0.42 + 0.25 * abs(x)))
+        s.head.stroke(bend(xy((x * 0.45, -1.05)), xy((x * 0.95, -0.85)), bottom), 0.55, darker(s.hair, 45))
     side = -s.pose.light
-    shadow = _through(_xy((0.62, -1.0), (0.98, -0.6), (1.08, -0.05), (0.95, -0.25), (0.78, -0.65))) * (side, 1)
+    shadow = through(xy((0.62, -1.0), (0.98, -0.6), (1.08, -0.05), (0.95, -0.25), (0.78, -0.65))) * (side, 1)
     s.head.fill(shadow, s.dark)
 
 
-def _shine(s: _Sitter) -> None:
+def _shine(s: Sitter) -> None:
     """The ring of light that glossy hair has."""
     bright = lighter(s.hair, 46)
     shift = 0.2 * s.pose.light
-    upper = _arc(shift, -0.3, 0.72, 0.52, 205, 335, 15)
-    lower = _arc(shift, -0.3, 0.72, 0.52, 205, 335, 15)[::-1]
+    upper = arc(shift, -0.3, 0.72, 0.52, 205, 335, 15)
+    lower = arc(shift, -0.3, 0.72, 0.52, 205, 335, 15)[::-1]
     lower[::2] += (0, 0.09)
     lower[1::2] += (0, 0.2)
     s.head.fill(np.concatenate([upper, lower]), bright)
@@ -731,13 +636,13 @@ def _shine(s: _Sitter) -> None:
 def _bow(pen: Pen, x: float, y: float, size: float, colour: Colour) -> None:
     for side in (-1, 1):
         pen.shape(
-            _through(_xy((0.0, 0.0), (0.55, -0.4), (0.7, 0.05), (0.5, 0.35))) * (side * size, size) + (x, y), colour
+            through(xy((0.0, 0.0), (0.55, -0.4), (0.7, 0.05), (0.5, 0.35))) * (side * size, size) + (x, y), colour
         )
-        pen.shape(_xy((0.02, 0.1), (0.3, 0.75), (0.42, 0.5)) * (side * size, size) + (x, y), darker(colour, 14))
-    pen.shape(_arc(x, y, 0.14 * size, 0.16 * size, steps=14), lighter(colour, 14))
+        pen.shape(xy((0.02, 0.1), (0.3, 0.75), (0.42, 0.5)) * (side * size, size) + (x, y), darker(colour, 14))
+    pen.shape(arc(x, y, 0.14 * size, 0.16 * size, steps=14), lighter(colour, 14))
 
 
-def _ribbons(s: _Sitter) -> None:
+def _ribbons(s: Sitter) -> None:
     match s.who.style:
         case Style.TWINTAILS | Style.DRILLS:
             y = -0.8 if s.who.style is Style.TWINTAILS else -0.05
@@ -749,18 +654,18 @@ def _ribbons(s: _Sitter) -> None:
             _bow(s.head, 0.75 * -s.pose.light if s.who.name < "m" else 0.72, -1.02, 0.62, s.who.trim)
 
 
-def _glasses(s: _Sitter) -> None:
+def _glasses(s: Sitter) -> None:
     x0 = s.pose.yaw * 0.17
     y = 0.26 + s.pose.pitch * 0.08
     frame = mix(s.who.trim, (110, 80, 90), 45)
     for side in (-1, 1):
-        rim = _through(
-            _xy((-0.37, -0.2), (-0.35, 0.16), (-0.2, 0.37), (0.2, 0.37), (0.35, 0.16), (0.37, -0.2)), closed=False
+        rim = through(
+            xy((-0.37, -0.2), (-0.35, 0.16), (-0.2, 0.37), (0.2, 0.37), (0.35, 0.16), (0.37, -0.2)), closed=False
         )
-        ring = rim + _xy((side * 0.47 + x0, y))
+        ring = rim + xy((side * 0.47 + x0, y))
         _outline(s.head, ring, 0.8, frame)
-        s.head.stroke(_xy((side * 0.83 + x0, y - 0.08), (side * 0.98, y - 0.1)), 1.2, frame)
-    s.head.stroke(_bend(_xy((x0 - 0.13, y - 0.05)), _xy((x0, y - 0.12)), _xy((x0 + 0.13, y - 0.05))), 1.2, frame)
+        s.head.stroke(xy((side * 0.83 + x0, y - 0.08), (side * 0.98, y - 0.1)), 1.2, frame)
+    s.head.stroke(bend(xy((x0 - 0.13, y - 0.05)), xy((x0, y - 0.12)), xy((x0 + 0.13, y - 0.05))), 1.2, frame)
 
 
 def _outline(pen: Pen, points: Points, weight: float, colour: Colour) -> None:
@@ -768,14 +673,15 @@ def _outline(pen: Pen, points: Points, weight: float, colour: Colour) -> None:
     pen.draw.line(pixels, fill=colour, width=max(2, round(pen.weight * weight * pen.scale)))
 
 
-def _hat(s: _Sitter) -> None:
+def hat(s: Sitter) -> None:
+    """Put on the hat that the character wears."""
     pen, cloth, trim = s.head, s.who.cloth, s.who.trim
     match s.who.hat:
         case "beret":
             lean = 0.25 * s.pose.light
             pen.shape(
-                _through(
-                    _xy(
+                through(
+                    xy(
                         (-1.15, -0.82),
                         (-1.3 + lean, -1.3),
                         (lean, -1.72),
@@ -786,29 +692,29 @@ def _hat(s: _Sitter) -> None:
                 ),
                 cloth,
             )
-            pen.stroke(_bend(_xy((-1.05, -0.86)), _xy((0, -1.2)), _xy((1.05, -0.86))), 2.2, darker(cloth, 40))
-            pen.shape(_arc(lean, -1.74, 0.1, 0.12, steps=12), trim)
+            pen.stroke(bend(xy((-1.05, -0.86)), xy((0, -1.2)), xy((1.05, -0.86))), 2.2, darker(cloth, 40))
+            pen.shape(arc(lean, -1.74, 0.1, 0.12, steps=12), trim)
         case "cap":
             pen.shape(
-                _through(_xy((-1.12, -0.72), (-1.0, -1.3), (0, -1.62), (1.0, -1.3), (1.12, -0.72), (0, -0.92))), cloth
+                through(xy((-1.12, -0.72), (-1.0, -1.3), (0, -1.62), (1.0, -1.3), (1.12, -0.72), (0, -0.92))), cloth
             )
             pen.shape(
-                _through(_xy((-0.95, -0.8), (0, -1.02), (0.95, -0.8), (1.0, -0.62), (0, -0.78), (-1.0, -0.62))), trim
+                through(xy((-0.95, -0.8), (0, -1.02), (0.95, -0.8), (1.0, -0.62), (0, -0.78), (-1.0, -0.62))), trim
             )
-            pen.shape(_arc(0, -1.24, 0.2, 0.2), lighter(cloth, 70))
+            pen.shape(arc(0, -1.24, 0.2, 0.2), lighter(cloth, 70))
         case "straw":
             straw = (238, 208, 132)
-            pen.shape(_arc(0, -0.86, 1.95, 0.36), darker(straw, 14))
+            pen.shape(arc(0, -0.86, 1.95, 0.36), darker(straw, 14))
             pen.shape(
-                _through(_xy((-1.05, -0.9), (-0.95, -1.5), (0, -1.72), (0.95, -1.5), (1.05, -0.9), (0, -0.8))), straw
+                through(xy((-1.05, -0.9), (-0.95, -1.5), (0, -1.72), (0.95, -1.5), (1.05, -0.9), (0, -0.8))), straw
             )
             pen.fill(
-                _through(_xy((-1.04, -0.92), (-1.0, -1.18), (0, -1.1), (1.0, -1.18), (1.04, -0.92), (0, -0.82))), trim
+                through(xy((-1.04, -0.92), (-1.0, -1.18), (0, -1.1), (1.0, -1.18), (1.04, -0.92), (0, -0.82))), trim
             )
         case _:
             pen.shape(
-                _through(
-                    _xy(
+                through(
+                    xy(
                         (-0.95, -0.92),
                         (-0.55, -1.7),
                         (0.1, -2.3),
@@ -820,27 +726,34 @@ def _hat(s: _Sitter) -> None:
                 ),
                 cloth,
             )
-            pen.shape(_arc(0, -0.88, 1.75, 0.3), darker(cloth, 18))
+            pen.shape(arc(0, -0.88, 1.75, 0.3), darker(cloth, 18))
             pen.fill(
-                _through(_xy((-0.93, -0.98), (-0.82, -1.25), (0, -1.16), (0.82, -1.25), (0.93, -0.98), (0, -0.88))),
+                through(xy((-0.93, -0.98), (-0.82, -1.25), (0, -1.16), (0.82, -1.25), (0.93, -0.98), (0, -0.88))),
                 trim,
             )
 
 
-def _draw_behind(s: _Sitter) -> None:
+def _draw_behind(s: Sitter) -> None:
     _hair_behind(s)
-    _body(s)
+    body(s)
 
 
-def _draw_front(s: _Sitter) -> None:
+def _draw_front(s: Sitter) -> None:
     _face(s)
     _hair_front(s)
     if "glasses" in s.who.wears:
         _glasses(s)
     if "hat" in s.who.wears:
-        _hat(s)
+        hat(s)
     if "hair_ribbon" in s.who.wears:
         _ribbons(s)
+
+
+def draw_figure(draw: ImageDraw.ImageDraw, who: Character, pose: Pose, rng: np.random.Generator) -> None:
+    """Draw one figure on a canvas of `SUPERSAMPLE` times the size of the picture."""
+    sitter = sit(draw, who, pose, rng)
+    _draw_behind(sitter)
+    _draw_front(sitter)
 
 
 def draw_figures(canvas: Pictures.Image, figures: Sequence[tuple[Character, Pose]], rng: np.random.Generator) -> None:
@@ -849,7 +762,7 @@ def draw_figures(canvas: Pictures.Image, figures: Sequence[tuple[Character, Pose
     All that hangs behind a head is drawn first, so that nobody's hair covers a neighbour's face.
     """
     draw = ImageDraw.Draw(canvas)
-    sitters = [_sit(draw, who, pose, rng) for who, pose in figures]
+    sitters = [sit(draw, who, pose, rng) for who, pose in figures]
     for sitter in sitters:
         _draw_behind(sitter)
     for sitter in sitters:
@@ -874,7 +787,7 @@ def attributes(who: Character, pose: Pose) -> tuple[str, ...]:
 
 def face_truth(who: Character, pose: Pose) -> FaceTruth:
     """The truth about the face of *who* in *pose*."""
-    cos, sin = math.cos(math.radians(pose.tilt)), math.sin(math.radians(pose.tilt))
+    cos, sin = math.cos(math.radians(pose.tilt + pose.turn)), math.sin(math.radians(pose.tilt + pose.turn))
     cx, cy = BOX_CENTRE
     side = round(BOX_SIDE * pose.scale)
     x = pose.x + (cx * cos - cy * sin) * pose.scale
@@ -885,5 +798,5 @@ def face_truth(who: Character, pose: Pose) -> FaceTruth:
         hair=who.hair,
         eyes=who.eyes,
         attributes=attributes(who, pose),
-        tilt=round(pose.tilt, 2),
+        tilt=round(pose.tilt + pose.turn, 2),
     )

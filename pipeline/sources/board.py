@@ -58,8 +58,8 @@ class BoardSource(ABC):
         check_address(self.name, self.address)
         if bool(self.login) != bool(self.api_key):
             raise RecipeError(
-                f"source {self.name!r} has a login or an API key alone; set both KAOSET_LOGIN_<HOST> and "
-                "KAOSET_API_KEY_<HOST>, or neither"
+                f"source {self.name!r} has a login or an API key alone; set both "
+                f"KAOSET_LOGIN_{key_name(self.address)} and KAOSET_API_KEY_{key_name(self.address)}, or neither"
             )
         if self.api_key and not _is_private(self.address):
             raise RecipeError(
@@ -189,6 +189,14 @@ def check_address(name: str, address: str) -> None:
         raise RecipeError(
             f"the address of source {name!r} is not like https://board.example; a login has fields of its own"
         )
+
+
+def key_name(address: str) -> str:
+    """Name a host as environment variables do: ``https://danbooru.donmai.us`` is ``DANBOORU_DONMAI_US``.
+
+    Keys belong to a host, not to a name that a recipe from elsewhere may give to any host.
+    """
+    return re.sub(r"[^A-Z0-9]", "_", (urlsplit(address).hostname or "").upper())
 
 
 def _is_private(address: str) -> bool:

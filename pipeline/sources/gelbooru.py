@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 from pipeline.errors import BoardError
 from pipeline.records import Post
 from pipeline.sources import MOVING
-from pipeline.sources.board import BY_FALLING_ID, CHANGES_PAGES, OWN_IDS, BoardSource, extension, md5_of, text
+from pipeline.sources.board import BY_FALLING_ID, CHANGES_PAGES, OWN_IDS, BoardSource, extension, key_name, md5_of, text
 from pipeline.sources.ground import TOP, Row, number, whole
 
 # The family says safe, or since 2022 general; XML has the first letter. `sensitive` is gelbooru.com's alone, and it
@@ -32,8 +32,8 @@ SAYS = {
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 STAMP = re.compile(rf"\w{{3}} ({'|'.join(MONTHS)}) (\d\d?) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d) (\d{{4}})", re.ASCII)
 NEEDS_KEY = (
-    "this board lists nothing without an account: set KAOSET_LOGIN_<HOST> to the numeric user id and "
-    "KAOSET_API_KEY_<HOST> to the API key, both from its page of account options; <HOST> is as GELBOORU_COM"
+    "this board lists nothing without an account: set KAOSET_LOGIN_{host} to the numeric user id and "
+    "KAOSET_API_KEY_{host} to the API key, both from its page of account options"
 )
 
 
@@ -67,7 +67,7 @@ class GelbooruSource(BoardSource):
             params["tags"] = tags
         if self.login and self.api_key and self.login.isdigit():  # another board's login stays at home
             params |= {"user_id": self.login, "api_key": self.api_key}
-        url, advice = f"{self.root}/index.php", {401: NEEDS_KEY}
+        url, advice = f"{self.root}/index.php", {401: self._needs_key}
         if self.form == "xml":
             rows, more = self._in_xml(self.client.get_xml(url, params, advice=advice))
         else:
@@ -96,7 +96,11 @@ class GelbooruSource(BoardSource):
     def _refusal(self, words: str) -> BoardError:
         said = " ".join(words.split())[:200] or "no list of posts"
         advice = "check the address and kind of this source, and its query"
-        return BoardError(f"{self.address}: says {said!r}; {NEEDS_KEY if 'authentication' in said else advice}")
+        return BoardError(f"{self.address}: says {said!r}; {self._needs_key if 'authentication' in said else advice}")
+
+    @property
+    def _needs_key(self) -> str:
+        return NEEDS_KEY.format(host=key_name(self.address))
 
     def _sample(self, row: Row) -> str:
         return text(row, "sample_url")  # empty, or the original's, where there is none

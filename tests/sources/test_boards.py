@@ -9,6 +9,7 @@ from typing import Any
 import boards
 import pytest
 
+from pipeline.catalog import Catalog
 from pipeline.errors import BoardError, RecipeError, UsageError
 from pipeline.http import Client
 from pipeline.recipe import KINDS, load, parse
@@ -88,6 +89,9 @@ def test_a_board_that_cannot_be_read_holds_up_no_other(planted: Sandbox, tmp_pat
         assert said[-1].startswith("WARNING: dead was not read to its end, the next run goes on there: 127.0.0.1:9: ")
         with pytest.raises(BoardError, match="takes no connection"):
             run(dead, url=served.url)
+
+    ended = [(run["state"], run["note"].partition("127")[0]) for run in Catalog(tmp_path / "catalog.sqlite").runs(2)]
+    assert ended == [("failed", ""), ("completed", "dead was not read to its end: ")]
 
 
 def test_robots_txt_closes_an_api_to_who_wants_it_so(planted: Sandbox, tmp_path: Path) -> None:

@@ -493,7 +493,7 @@ def test_an_odd_address_is_refused(address: str) -> None:
 
 def test_a_login_needs_its_key(board: Board) -> None:
     """One without the other is 401 on the board."""
-    with pytest.raises(RecipeError, match="set both KAOSET_LOGIN_<HOST> and KAOSET_API_KEY_<HOST>, or neither"):
+    with pytest.raises(RecipeError, match="set both KAOSET_LOGIN_127_0_0_1 and KAOSET_API_KEY_127_0_0_1, or neither"):
         board.source(login="me")
 
 

@@ -291,7 +291,8 @@ def test_a_missing_key_names_the_two_settings(server: faulty.Server, form: str, 
     server.on("/index.php", answer)
 
     with pytest.raises(
-        BoardError, match="set KAOSET_LOGIN_<HOST> to the numeric user id and KAOSET_API_KEY_<HOST> to the API key"
+        BoardError,
+        match="set KAOSET_LOGIN_127_0_0_1 to the numeric user id and KAOSET_API_KEY_127_0_0_1 to the API key",
     ):
         posts(source(server, form=form))
 

@@ -167,7 +167,7 @@ def test_a_product_without_characters_has_no_pictures() -> None:
 
 
 def test_no_address_and_no_name_spoils_a_catalog(server: faulty.Server) -> None:
-    """NUL in a folder's name costs the picture, a title without end its end."""
+    """A NUL is replaced before anybody reads it, a title without end is cut."""
     bad, good = "/brandnew/\0/c5chara1.jpg", "/brandnew/5/c5chara2.jpg"
     rows = "".join(f'<tr><td><img src="{address}"></td><td></td></tr>' for address in (bad, good))
     text = f'<h2 id="soft-title">{"a" * 9000}</h2><p class="tabletitle">キャラクター</p><table>{rows}</table>'
@@ -175,7 +175,8 @@ def test_no_address_and_no_name_spoils_a_catalog(server: faulty.Server) -> None:
 
     (some,) = source(server, ids=(5,)).pages(None)
 
-    assert [(post.id, post.tags) for post in some.posts] == [("g:5-c2", (f"title:{'a' * 200}",))]
+    assert [(post.id, post.tags) for post in some.posts] == [(f"g:5-c{n}", (f"title:{'a' * 200}",)) for n in (1, 2)]
+    assert "\0" not in f"{some.posts}"
 
 
 @pytest.mark.parametrize("text", ["", "<h1>メンテナンス中</h1>", "<h1 id='soft-title'> </h1>", "<h1 id=soft-title"])

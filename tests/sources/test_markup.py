@@ -11,13 +11,19 @@ from pipeline.sources.markup import Tag, tokens, words
 N = 1 << 18  # characters
 
 
+def inside(text: str) -> list[Tag | str]:
+    """What stands in a page, without the frame that every page is given."""
+    frame = {"html", "/html", "head", "/head", "body", "/body", "p", "/p"}
+    return [one for one in tokens(text) if not (isinstance(one, Tag) and one.name in frame)]
+
+
 def test_tags_and_text_come_in_a_row() -> None:
     """Names in lower case, attributes in every kind of quotes, entities as what they stand for."""
     text = """a &amp; b<TD Class="x y" id='i "j"' colspan=3 hidden data-original="/a?b=1&amp;c=2">&#12354;</td><br/>"""
 
-    assert list(tokens(text)) == [
+    assert inside(text) == [
         "a & b",
-        Tag("td", {"class": "x y", "id": 'i "j"', "colspan": "3", "data-original": "/a?b=1&c=2"}),
+        Tag("td", {"class": "x y", "id": 'i "j"', "colspan": "3", "hidden": "", "data-original": "/a?b=1&c=2"}),
         "あ",
         Tag("/td"),
         Tag("br"),
@@ -30,18 +36,18 @@ def test_tags_and_text_come_in_a_row() -> None:
     [
         ("a<!-- <b>x</b> -->c", ["a", "c"]),
         ("a<!-- never closed <b>", ["a"]),
-        ("<!DOCTYPE html><?xml?></ >a", ["a"]),
-        ("1 < 2", ["1 ", "<", " 2"]),
-        ("a<b", ["a"]),
+        ("<!DOCTYPE html><?xml?>a", ["a"]),
+        ("a<b>c", ["a", Tag("b"), "c", Tag("/b")]),
         ("<script>'<b>'</SCRIPT >a", [Tag("script"), Tag("/script"), "a"]),
-        ("<style>a", [Tag("style")]),
-        ("<a href=1 HREF=2>", [Tag("a", {"href": "1"})]),
-        ("&#" + "9" * 5000 + ";", ["&#" + "9" * 5000 + ";"]),
+        ("<style>a", [Tag("style"), Tag("/style")]),
+        ("<a href=1 HREF=2>", [Tag("a", {"href": "1"}), Tag("/a")]),
+        ("a\0b\ud800c", ["a\ufffdb\ufffdc"]),
+        ("", []),
     ],
 )
 def test_what_is_not_as_it_should_be(text: str, found: list[Tag | str]) -> None:
-    """It is read as a browser would, or left as it stands."""
-    assert list(tokens(text)) == found
+    """It is read as a browser would."""
+    assert inside(text) == found
 
 
 @pytest.mark.parametrize(

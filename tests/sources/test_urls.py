@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -414,3 +415,39 @@ def _noise(seed: int) -> Any:
     import numpy as np
 
     return np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+
+
+def test_two_runs_at_once_ask_for_each_file_once(tmp_path: Path, server: faulty.Server) -> None:
+    """Also where no md5 tells files apart, and where there is none: what one run has found out the other believes."""
+    files = [server.on(f"/{number}.png", _slow(reply(200, encode_png(_noise(number))))) for number in range(60)]
+    files += [server.on(f"/gone{number}.png", _slow(reply(404))) for number in range(20)]
+    (tmp_path / "a.txt").write_text("\n".join(files))
+    command = [sys.executable, "-c", _FETCH, str(tmp_path / "data"), str(tmp_path / "a.txt")]
+
+    runs = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in ("one", "two")]
+    said = [run.communicate(timeout=60)[0] for run in runs]
+
+    assert said == ["60 {'gone': 20}\n"] * 2
+    assert len(server.requests) == len({request.path for request in server.requests}) == 80
+
+
+_FETCH = """
+import sys
+from pathlib import Path
+from pipeline.recipe import load
+from pipeline.run import Build, Settings
+data, path, name = sys.argv[1:]
+fields = {"kind": "urls", "path": path, "rating": "g", "min_gap_s": 0.0, "private_hosts": True, "robots": "off"}
+overrides = [f"name={name}", 'detect.detectors=["animeface"]', *(f"sources.0.{f}={v}" for f, v in fields.items())]
+with Build(load(None, overrides), Settings(data=Path(data)), lambda *_: None, lambda _: None) as build:
+    report = [build.step(name) for name in ("list", "select", "scrape")][-1]
+print(report.kept, report.dropped)
+"""
+
+
+def _slow(answer: faulty.Answer) -> faulty.Answer:
+    def slowly(handler: Any) -> None:
+        time.sleep(0.03)
+        answer(handler)
+
+    return slowly

@@ -1,0 +1,96 @@
+"""What is written of a comparison: the table, the JSON, the charts, the cases."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import make
+import numpy as np
+import pytest
+from PIL import Image as Pictures
+
+from pipeline.benchmark import Guess, Judged, Truth, charts, judge, load
+from pipeline.benchmark.report import COLUMNS, as_csv, as_json
+from pipeline.errors import WorldError
+from pipeline.store import Store
+
+HERE, THERE, NOWHERE = make.box(10, 10, 60), make.box(120, 20, 60), make.box(60, 80, 50)
+PAPER = (250, 250, 250)
+
+
+@pytest.fixture
+def ways(store: Store, tmp_path: Path) -> list[Judged]:
+    """Two ways, of which the second misses a face and sees one where nobody is."""
+    pictures = []
+    for name, group in (("a.png", "easy"), ("b.png", "hard")):
+        Pictures.new("RGB", (200, 160), PAPER if group == "easy" else (240, 240, 250)).save(tmp_path / name)
+        pictures.append(load(Truth(path=tmp_path / name, faces=(HERE, THERE), group=group), store))
+    both = [Guess(box=HERE, score=0.9, sure=True), Guess(box=THERE, score=0.8)]
+    other = [Guess(box=HERE, score=0.9), Guess(box=NOWHERE, score=0.7)]
+    return [judge("good", pictures, [both, both], 2.0), judge("bad", pictures, [both, other], 1.0)]
+
+
+def test_the_table_has_a_row_for_each_way_and_group(ways: list[Judged]) -> None:
+    """All, what is sure, the groups, the sizes; a share of nothing is empty."""
+    head, *rows = csv.reader(io.StringIO(as_csv(ways)))
+
+    assert tuple(head) == COLUMNS
+    assert rows[0] == ["good", "all", "", "4", "4", "0", "0", "1.0000", "1.0000", "1.0000", "1.0000"]
+    assert ["bad", "group", "hard", "2", "1", "1", "1", "0.5000", "0.5000", "0.5000", "0.5000"] in rows
+    assert ["bad", "size", "under 48 px", "0", "0", "0", "0", "", "", "", ""] in rows
+    assert len(rows) == 2 * (2 + 2 + 5)
+
+
+def test_the_json_has_everything(ways: list[Judged]) -> None:
+    """So that other charts can be drawn of it."""
+    body = json.loads(as_json(ways))
+
+    assert (body["pictures"], body["faces"]) == (2, 4)
+    assert body["agreement"]["good"] == {"good": 1.0, "bad": 0.75}
+    assert body["ways"]["bad"]["curve"][-1] == [0.7, 0.75, 0.75]
+    assert [one["right"] for one in body["ways"]["bad"]["guesses"]] == [True, True, True, False]
+
+
+def test_the_charts_are_a_picture(ways: list[Judged]) -> None:
+    """Also of pictures without groups, and of ways that find nothing."""
+    blind = judge("blind", [], [])
+    for some in (ways, [blind]):
+        with Pictures.open(io.BytesIO(charts.draw_report(some))) as page:
+            assert page.size == (1500, 1100)
+
+
+def test_without_matplotlib_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And how to get it."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    with pytest.raises(WorldError, match=r"pip install 'kaoset\[bench\]'"):
+        charts.check()
+
+
+def test_cases_show_what_was_found_missed_and_wrong(ways: list[Judged], store: Store) -> None:
+    """Each in a colour of its own; the picture without a mistake comes first."""
+    with Pictures.open(io.BytesIO(charts.draw_cases(ways[1], store))) as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    easy, hard = pixels[:, :360], pixels[:, 360:720]
+
+    def has(part: np.ndarray, colour: tuple[int, int, int]) -> bool:
+        return bool(np.all(part == colour, axis=2).any())
+
+    colours = (charts._FOUND, charts._MISSED, charts._WRONG)
+    assert [has(easy, colour) for colour in colours] == [True, False, False]
+    assert [has(hard, colour) for colour in colours] == [True, True, True]
+
+
+def test_lines_differ_in_more_than_colour(ways: list[Judged], store: Store) -> None:
+    """Whoever cannot tell green from red sees whole, dashed and dotted ones."""
+    assert len({charts._DASH[kind] for kind in ("found", "missed", "wrong")}) == 3
+
+
+def test_no_pictures_make_an_empty_sheet(store: Store) -> None:
+    """And no error."""
+    with Pictures.open(io.BytesIO(charts.draw_cases(judge("blind", [], []), store))) as sheet:
+        assert sheet.width > 0
