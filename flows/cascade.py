@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
+from PIL import Image as Pictures
 from rich.table import Table
 
 from flows.jobs import terminated
@@ -16,7 +18,7 @@ from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError
 from pipeline.export import find_release
 from pipeline.manifest import split_of
 from pipeline.run import DataFolder
-from pipeline.sandbox import posts
+from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
 from pipeline.train.cascade import CascadeConfig, Progress, train
 from pipeline.train.cascade_file import to_xml
@@ -27,6 +29,8 @@ from pipeline.verify import verify
 
 SANDBOX = "sandbox"  # what is learnt from, instead of a release
 WORTH_TRYING = 1e-3  # share of other windows that may pass: OpenCV's grouping takes minutes of what lets through more
+TILT = 25.0  # degrees; what leans more has its pattern elsewhere
+OCCLUDED = 0.35  # share of a face that is covered; of what is covered more there is too little to learn
 SHARES = {"learnt": 0.8, "held out": 0.2}  # of the pictures; what is alike is on one side
 
 
@@ -144,10 +148,10 @@ def _is_worth_trying(last: Progress, display: Display) -> bool:
 def _sources(folder: DataFolder, name: str | None, config: CascadeConfig, display: Display) -> tuple[str, list[Source]]:
     """Find the pictures to learn from, and what to call them."""
     if name == SANDBOX:
-        drawn = posts.build(
-            folder.sandbox, config.drawings, config.seed, lambda done, total: display.progress("draw", done, total)
-        )
-        return SANDBOX, of_sandbox(drawn)
+        easy = posts.build(folder.sandbox, config.drawings, config.seed, partial(display.progress, "draw"))
+        count = max(1, config.drawings // 2)
+        difficult = hard.build(folder.sandbox, count, config.seed, partial(display.progress, "draw hard"))
+        return SANDBOX, [*of_sandbox(easy), *of_hard(difficult)]
     release = find_release(folder.releases, name)
     faults = verify(release)
     if faults:
@@ -175,6 +179,30 @@ def of_sandbox(drawn: posts.Sandbox) -> list[Source]:
         )
         for post, path in there
     ]
+
+
+def of_hard(drawn: Iterable[hard.Labelled]) -> list[Source]:
+    """List hard drawings; a face that no upright window can know is ignored, and so is one of the second style."""
+    return [
+        Source(
+            name=one.path.name,
+            read=one.path.read_bytes,
+            width=_width(one.path),
+            faces=tuple(face.box for face in one.faces if _is_learnt(face)),
+            ignored=tuple(face.box for face in one.faces if not _is_learnt(face)),
+        )
+        for one in drawn
+    ]
+
+
+def _width(path: Path) -> int:
+    with Pictures.open(path) as picture:
+        return picture.width
+
+
+def _is_learnt(face: hard.DrawnFace) -> bool:
+    seen = face.view is not hard.View.PROFILE and abs(face.tilt) <= TILT and face.occluded <= OCCLUDED
+    return seen and face.style is hard.Art.ANIME
 
 
 def _backgrounds(folder: Path) -> list[Source]:

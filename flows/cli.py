@@ -183,8 +183,8 @@ def train_cascade(
         typer.Option(
             "-p",
             metavar="KEY=VALUE",
-            help="Of drawings, pictures, positives, negatives, stages, min_hit_rate, max_false_alarm, max_weak, features, "
-            "seed.",
+            help="drawings, pictures, positives, negatives, stages, min_hit_rate, max_false_alarm, max_weak, features, "
+            "or seed.",
         ),
     ] = None,
     backgrounds: Annotated[

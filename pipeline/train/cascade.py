@@ -30,7 +30,7 @@ class CascadeConfig:
         RecipeError: A field is outside the range that its comment states.
     """
 
-    drawings: int = 600  # of the sandbox, where it learns from those
+    drawings: int = 600  # posts of the sandbox, where it learns from those; half as many hard ones come on top
     pictures: int = 2000  # that are learnt from or held out, at most; 300 KB of memory each
     positives: int = 6000  # varied faces that each stage sees, at least 10
     negatives: int = 6000  # false alarms of the stages so far that each new one sees, at least 10
