@@ -179,7 +179,7 @@ def test_our_own_that_was_changed_is_not_used(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "drawn_faces.xml").write_bytes(find(OWN).read_bytes() + b"\n")
     monkeypatch.setattr(lbpcascade, "_REGISTRY", tmp_path / "registry.toml")
 
-    with pytest.raises(DetectorError, match="not the cascade that it should be.*install kaoset again"):
+    with pytest.raises(DetectorError, match=r"not the cascade that it should be .*install kaoset again"):
         LbpCascade.ready(OWN)
 
 
