@@ -75,6 +75,7 @@ def train_cascade(
     config: CascadeConfig,
     display: Display,
     *,
+    catalog: str = "",
     backgrounds: Path | None = None,
     out: Path | None = None,
 ) -> TrainedCascade:
@@ -85,6 +86,7 @@ def train_cascade(
         name: ``sandbox``, or a release by folder, recipe/number or recipe; None: the last release.
         config: How.
         display: Where it is told.
+        catalog: The URL of its catalog; "": SQLite in the data folder.
         backgrounds: A folder of pictures without faces, learnt from as well.
         out: The file; None: ``cascades/<name>.xml`` in the data folder. What was stopped lies beside it.
 
@@ -93,7 +95,7 @@ def train_cascade(
         WorldError: The release is not sound, its pictures are gone, or the file cannot be written.
     """
     folder = DataFolder(data)
-    called, sources = _sources(folder, name, config, display)
+    called, sources = _sources(folder, catalog, name, config, display)
     if out is None:
         out = data / "cascades" / f"{called.replace('/', '-')}.xml"
     if out.is_dir():
@@ -124,6 +126,9 @@ def train_cascade(
         raise StoppedError("stopped before the first stage was whole; nothing is written")
     path = out if finished else out.with_name(f"{out.stem}.stopped{out.suffix}")
     write_atomically(path, to_xml(stages, _made(called, config, backgrounds)).encode())
+    if finished and len(stages) < config.stages:
+        display.progress("stages", len(stages), len(stages))
+        display.say(f"after {len(stages)} stages too few false alarms are left to learn from")
     tried = held_out if finished and _is_worth_trying(told[-1], display) else []
     return TrainedCascade(
         path=path,
@@ -145,7 +150,9 @@ def _is_worth_trying(last: Progress, display: Display) -> bool:
     return False
 
 
-def _sources(folder: DataFolder, name: str | None, config: CascadeConfig, display: Display) -> tuple[str, list[Source]]:
+def _sources(
+    folder: DataFolder, catalog: str, name: str | None, config: CascadeConfig, display: Display
+) -> tuple[str, list[Source]]:
     """Find the pictures to learn from, and what to call them."""
     if name == SANDBOX:
         easy = posts.build(folder.sandbox, config.drawings, config.seed, partial(display.progress, "draw"))
@@ -157,9 +164,9 @@ def _sources(folder: DataFolder, name: str | None, config: CascadeConfig, displa
     if faults:
         raise WorldError(f"{release}: not sound ({faults[0]}), so it is not learnt from; see `flow verify {release}`")
     called = f"{release.resolve().parent.name}/{release.resolve().name}"
-    if not folder.catalog.is_file():
+    if not catalog and not folder.catalog.is_file():
         return called, of_release(release, folder.store, None)
-    known = Catalog(folder.catalog)
+    known = Catalog(catalog or folder.catalog)
     try:
         return called, of_release(release, folder.store, known)
     finally:

@@ -178,6 +178,7 @@ def train_cascade(
         ),
     ] = None,
     data: Data = Path("data"),
+    catalog: CatalogUrl = "",
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -205,7 +206,7 @@ def train_cascade(
 
     config = cascade.read_config(overrides or [])
     with display() as shown:
-        trained = cascade.train_cascade(data, release, config, shown, backgrounds=backgrounds, out=out)
+        trained = cascade.train_cascade(data, release, config, shown, catalog=catalog, backgrounds=backgrounds, out=out)
     told = f"{trained.path} ({trained.stages} stages, {trained.stumps} stumps, {trained.path.stat().st_size:,} bytes)"
     if trained.own:
         console().print(cascade.table(trained))

@@ -84,7 +84,7 @@ def train(
         pictures: With faces and without; what is no face in them is what the cascade learns to refuse.
         config: How.
         progress: Told after each stage.
-        stop: Asked after each stump; the stages that are whole by then are returned.
+        stop: Asked after each stump and each picture; the stages that are whole by then are returned.
 
     Returns:
         The stages; fewer than asked for where no false alarms are left to learn from, none where *stop* said so early.
@@ -99,7 +99,9 @@ def train(
     stages: list[Stage] = []
     while len(stages) < config.stages and not stop():
         positives, hit_rate = varied_faces(faces, stages, config.positives, chance)
-        negatives, alarms = false_alarms(pictures, stages, config.negatives, chance)
+        negatives, alarms = false_alarms(pictures, stages, config.negatives, chance, stop)
+        if stop():
+            break
         if not stages and not len(negatives):
             raise RecipeError("the pictures hold nothing beside faces; add some without (--backgrounds)")
         if len(negatives) <= config.negatives // FEW:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -92,9 +92,16 @@ def _round(grey_HW: Grey, x: float, y: float, side: float) -> tuple[Grey, float,
 
 
 def false_alarms(
-    pictures: Sequence[Labelled], stages: Sequence[Stage], count: int, chance: np.random.Generator
+    pictures: Sequence[Labelled],
+    stages: Sequence[Stage],
+    count: int,
+    chance: np.random.Generator,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Windows, float]:
-    """Look for *count* windows that are no face and pass the stages so far; also give their share of all of them."""
+    """Look for *count* windows that are no face and pass the stages so far; also give their share of all of them.
+
+    *stop* is asked after each picture.
+    """
     runner = classifier(stages) if stages else None
     kept = [np.empty((0, WINDOW, WINDOW), np.uint8)]
     seen = found = 0
@@ -103,7 +110,7 @@ def false_alarms(
             good = windows[passes(stages, windows)]
             seen, found = seen + looked_at, found + len(good)
             kept.append(good)
-        if found >= 2 * count:  # of which some are alike
+        if found >= 2 * count or stop():  # of so many some are alike
             break
     windows = np.unique(np.concatenate(kept), axis=0)
     return windows[chance.permutation(len(windows))[:count]], found / max(seen, 1)

@@ -207,6 +207,15 @@ def test_a_stopped_training_keeps_whole_stages(pictures: list[Labelled], stages:
     assert train(pictures, SMALL, stop=lambda: True) == []
 
 
+def test_looking_for_false_alarms_can_be_stopped(pictures: list[Labelled], stages: list[Stage]) -> None:
+    """Between two pictures: in late stages it takes longest."""
+    asked: list[int] = []
+
+    false_alarms(pictures, stages, 10_000, np.random.default_rng(0), lambda: len(asked) == 3 or bool(asked.append(1)))
+
+    assert len(asked) == 3
+
+
 # --- what it learns from ----------------------------------------------------------------------------------------------
 
 
