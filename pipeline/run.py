@@ -729,6 +729,8 @@ class _SandboxBoard:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
+            if self._listener is not None:
+                self._listener.join()  # it reads to the end, which has come
             for pipe in (self._process.stdout, self._process.stderr):
                 if pipe is not None:
                     pipe.close()
@@ -740,17 +742,18 @@ class _SandboxBoard:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
         )
-        words = threading.Thread(target=self._listen, daemon=True)
-        words.start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         url = self._process.stdout.readline().strip()
         if not url.startswith("http"):
             self._process.wait()
-            words.join()
+            self._listener.join()
             raise WorldError(f"the sandbox board did not start: {self._last_words or 'it said nothing'}")
         return url
 
     _last_words = ""
+    _listener: threading.Thread | None = None
 
     def _listen(self) -> None:
         """Read what the board says, so that it never waits for us; "drawn 12/600" is progress."""

@@ -440,7 +440,9 @@ def test_a_run_that_ended_before_its_first_stage_draws_no_table(flow: Flow) -> N
     answer = flow("status")
 
     assert failed.code == 1
-    assert re.fullmatch(r"last run: sandbox, failed, began .* UTC\nwaiting for a person: 0\n", answer.out)
+    assert re.fullmatch(
+        r"last run: sandbox, failed, began .* UTC\n127.0.0.1:9: .*\nwaiting for a person: 0\n", answer.out
+    )
 
 
 def test_a_queue_that_was_cut_says_so(data: Path, flow: Flow) -> None:
