@@ -21,6 +21,8 @@ def main() -> None:
     try:
         # Standing alone, Typer would end the program itself: several lines for an error, none for Ctrl-C.
         code = app(prog_name="flow", standalone_mode=False) or 0
+        if code == STOPPED:
+            _tell(f"flow: {GO_ON}")
     except KaosetError as error:
         code = error.exit_code
         _tell(f"flow: {error}")
@@ -29,7 +31,6 @@ def main() -> None:
         _tell(_of_usage(error))
     except KeyboardInterrupt:
         code = STOPPED
-    if code == STOPPED:
         _tell(f"flow: {GO_ON}")
     sys.exit(code)
 

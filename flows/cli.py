@@ -15,13 +15,14 @@ from rich.tree import Tree
 
 from flows.show import Display, console, counted, display, failures, harmless, hosts, summary, unread
 from pipeline import __version__
-from pipeline.errors import UsageError, WorldError
+from pipeline.errors import StoppedError, UsageError, WorldError
 from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
 
 FLOWS = {
     "build-dataset": "scrape, find and cut faces, publish a release, train on it",
     "publish-dataset": "publish what has been scraped and decided so far",
     "train-gan": "train a GAN on a release",
+    "train-cascade": "train a face detector that OpenCV runs, on a release or on drawings",
 }
 
 app = typer.Typer(
@@ -162,6 +163,56 @@ def train_gan(
     print(f"training: {trained.run_dir}")
     if not trained.finished:
         raise KeyboardInterrupt
+
+
+@run.command(
+    "train-cascade",
+    epilog="Example: flow run train-cascade cartoons/003 --backgrounds landscapes --out cartoons.xml -p stages=16",
+)
+def train_cascade(
+    release: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RELEASE|sandbox]",
+            help="Folder, recipe/number or recipe; `sandbox`: drawings with known faces; without: the last release.",
+        ),
+    ] = None,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            metavar="KEY=VALUE",
+            help="drawings, pictures, positives, negatives, stages, min_hit_rate, max_false_alarm, max_weak, features, "
+            "or seed.",
+        ),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Pictures in which nobody is to be seen, to learn from as well."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where it goes; without: cascades/ in the data folder.")
+    ] = None,
+) -> None:
+    """Train a face detector for a style of your own: a cascade that OpenCV runs, in minutes and without PyTorch.
+
+    Accepted crops are faces; what a person rejected is none; any other find is ignored. A fifth of the pictures is
+    held out, to say how good it is. Ctrl-C keeps the stages that are whole, as a cascade beside FILE. Prefect has no
+    part in it.
+    """
+    from flows import cascade
+
+    config = cascade.read_config(overrides or [])
+    with display() as shown:
+        trained = cascade.train_cascade(data, release, config, shown, catalog=catalog, backgrounds=backgrounds, out=out)
+    told = f"{trained.path} ({trained.stages} stages, {trained.stumps} stumps, {trained.path.stat().st_size:,} bytes)"
+    if trained.own:
+        console().print(cascade.table(trained))
+    print(f"cascade: {told}")
+    if not trained.finished:
+        raise StoppedError("stopped; the stages that were whole are kept, and the same command begins anew")
 
 
 @review.command("list", epilog="Example: flow review list --json | jq -r .[].path")
@@ -348,13 +399,14 @@ def sandbox(
 def cascades(
     what: Annotated[str | None, typer.Argument(metavar="[fetch]", help="Download what is missing.")] = None,
 ) -> None:
-    """Say where the cascade file is, or fetch it once; it is third-party data and not part of kaoset."""
+    """Say where the cascades are, or fetch the one that is third-party data and not part of kaoset."""
     from pipeline.detectors import lbpcascade
 
     if what not in (None, "fetch"):
         raise UsageError(f"{what}: unknown; say `flow cascades` or `flow cascades fetch`")
+    print(f"{lbpcascade.OWN}: {lbpcascade.find(lbpcascade.OWN)}", flush=True)
     path = lbpcascade.fetch() if what == "fetch" else lbpcascade.find()
-    print(f"lbpcascade_animeface: {path}")
+    print(f"{lbpcascade.THIRD_PARTY}: {path}")
 
 
 @bench.command("faces", epilog="Example: flow bench faces --truth labels.csv --detectors animeface-script,animeface")

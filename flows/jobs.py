@@ -157,7 +157,7 @@ def train_release(data: Path, name: str | None, overrides: Sequence[str], displa
         if now.note:
             display.say(now.note)
 
-    with _terminated() as stop:
+    with terminated() as stop:
         result = train_gan(release, run_dir, config, progress=show, stop=stop)
     if not result.new_steps:
         display.say(f"{run_dir}: already trained, nothing to do")
@@ -207,7 +207,7 @@ def schedule_of(every: str | None, cron: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _terminated() -> Iterator[Callable[[], bool]]:
+def terminated() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and Ctrl-C into a question that the training asks after every step."""
     asked: list[int] = []
 

@@ -9,6 +9,7 @@
     │   ├── BoardError     a board cannot be reached or does not speak its dialect
     │   │   └── IncompleteError   it was read to its end, but for some of its pages
     │   └── DetectorError  a detector is missing or blind
+    ├── StoppedError       a person stopped what does not go on from there: exit code 130
     └── InvariantError     a stage lost or invented an item: a bug, never data
 
 Bad *data* is no error: it is a ``Dropped`` with a ``Reason`` (pipeline.stage).
@@ -54,6 +55,12 @@ class IncompleteError(BoardError):
 
 class DetectorError(WorldError):
     """A face detector is missing, or blind."""
+
+
+class StoppedError(KaosetError):
+    """A person stopped what does not go on from there."""
+
+    exit_code = 130
 
 
 class InvariantError(KaosetError):

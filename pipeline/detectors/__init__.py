@@ -61,9 +61,16 @@ def _lbpcascade() -> Detector:
     return LbpCascade.ready()
 
 
+def _drawn_faces() -> Detector:
+    from pipeline.detectors.lbpcascade import OWN, LbpCascade  # noqa: PLC0415 -- see above
+
+    return LbpCascade.ready(OWN)
+
+
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "animeface": _animeface,
     "lbpcascade": _lbpcascade,
+    "drawn_faces": _drawn_faces,
 }
 
 

@@ -1,4 +1,4 @@
-"""Where the cascade file is found, checked and run."""
+"""Where the files of cascades are found, checked and run: a third-party one that is fetched, and our own."""
 
 from __future__ import annotations
 
@@ -20,30 +20,35 @@ from pipeline.pixels import Pixels
 from pipeline.records import Box
 
 _REGISTRY = Path(__file__).parents[2] / "cascades" / "registry.toml"
-_NAME = "lbpcascade_animeface"
+THIRD_PARTY = "lbpcascade_animeface"
+OWN = "drawn_faces"  # lies beside the registry, also where kaoset is installed
+_REPAIR = "install kaoset again"
 _HOW = "run `flow cascades fetch` once, or name the folder that holds it in KAOSET_CASCADES"
 
 
-def find() -> Path:
-    """Say where the cascade file lies: in the folder KAOSET_CASCADES, or where `fetch` put it.
+def find(name: str = THIRD_PARTY) -> Path:
+    """Say where a cascade file lies: our own beside the registry, the other in KAOSET_CASCADES or where `fetch` put it.
 
     Raises:
-        DetectorError: It is in neither, or is not the file that the registry names.
+        DetectorError: It is not there, or is not the file that the registry names.
     """
-    entry = _entry()
-    named = os.environ.get("KAOSET_CASCADES")
-    path = (Path(named) if named else _fetched()) / str(entry["file"])
-    _check(path, entry["sha256"])
+    entry = _entry(name)
+    told = os.environ.get("KAOSET_CASCADES")
+    folder = Path(told) if told else _fetched()
+    if "url" not in entry:
+        folder = _REGISTRY.parent
+    path = folder / str(entry["file"])
+    _check(path, entry["sha256"], _HOW if "url" in entry else _REPAIR)
     return path
 
 
 def fetch() -> Path:
-    """Download the cascade file once, into the user's cache folder; without the network when it is there already.
+    """Download the third-party cascade into the user's cache folder; without the network when it is there already.
 
     Raises:
         DetectorError: It cannot be had, or what came is not the file that the registry names.
     """
-    entry = _entry()
+    entry = _entry(THIRD_PARTY)
     known = f"sha256:{entry['sha256']}"
     try:
         return Path(pooch.retrieve(entry["url"], known, fname=entry["file"], path=_fetched()))
@@ -54,11 +59,11 @@ def fetch() -> Path:
         ) from error
 
 
-def _entry() -> dict[str, Any]:
+def _entry(name: str) -> dict[str, Any]:
     try:
-        entry: dict[str, Any] = tomllib.loads(_REGISTRY.read_text(encoding="utf-8"))[_NAME]
+        entry: dict[str, Any] = tomllib.loads(_REGISTRY.read_text(encoding="utf-8"))[name]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise DetectorError(f"{_REGISTRY}: does not name {_NAME}; install kaoset from its repository") from error
+        raise DetectorError(f"{_REGISTRY}: does not name {name}; install kaoset from its repository") from error
     return entry
 
 
@@ -66,14 +71,14 @@ def _fetched() -> Path:
     return Path(pooch.os_cache("kaoset"))
 
 
-def _check(path: Path, sha256: str) -> None:
+def _check(path: Path, sha256: str, how: str) -> None:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DetectorError(f"{path}: the cascade is not there ({error.strerror}); {_HOW}") from error
+        raise DetectorError(f"{path}: the cascade is not there ({error.strerror}); {how}") from error
     if found != sha256:
         raise DetectorError(
-            f"{path}: not the cascade that it should be (sha256 {found[:12]}, not {sha256[:12]}); {_HOW}"
+            f"{path}: not the cascade that it should be (sha256 {found[:12]}, not {sha256[:12]}); {how}"
         )
 
 
@@ -87,18 +92,18 @@ class LbpCascade:
     classifier: cv2.CascadeClassifier = field(compare=False, repr=False)
     min_neighbours: int = 2  # windows that must agree
     scale_factor: float = 1.1  # each round looks for faces this much larger
+    name: str = "lbpcascade"
 
-    name: ClassVar[str] = "lbpcascade"
     smallest: ClassVar[float] = 24.0  # pixels; the window of the cascade
 
     @classmethod
-    def ready(cls) -> LbpCascade:
-        """Load the file with the parameters of the registry.
+    def ready(cls, cascade: str = THIRD_PARTY) -> LbpCascade:
+        """Load a cascade of the registry, with its parameters.
 
         Raises:
             DetectorError: The file is missing, is another one, or OpenCV cannot read it.
         """
-        path, entry = find(), _entry()
+        path, entry = find(cascade), _entry(cascade)
         # More threads gain nothing on a reduced picture, and inside a pool they fight for the cores.
         cv2.setNumThreads(1)
         try:
@@ -107,7 +112,7 @@ class LbpCascade:
             raise DetectorError(f"{path}: OpenCV cannot read it; {_HOW}") from error
         if classifier.empty():
             raise DetectorError(f"{path}: OpenCV cannot read it; {_HOW}")
-        return cls(classifier, entry["min_neighbours"], entry["scale_factor"])
+        return cls(classifier, entry["min_neighbours"], entry["scale_factor"], entry["detector"])
 
     def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
         """Find faces of at least 24 pixels a side; the score grows with the number of windows that agree."""

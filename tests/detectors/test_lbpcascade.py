@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import tomllib
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,12 +14,13 @@ import numpy as np
 import pytest
 
 from pipeline.detectors import build, lbpcascade
-from pipeline.detectors.lbpcascade import LbpCascade, fetch, find
+from pipeline.detectors.lbpcascade import OWN, LbpCascade, fetch, find
 from pipeline.errors import DetectorError, UsageError
 from pipeline.pixels import fit
 from pipeline.records import Box
 from pipeline.sandbox.draw import draw_portrait
 
+ROOT = Path(__file__).parents[2]
 SHARED = Path(__file__).parents[3] / "shared" / "cascades"
 
 
@@ -53,7 +55,7 @@ def register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, content:
     registry = tmp_path / "registry.toml"
     registry.write_text(
         f"[lbpcascade_animeface]\nfile = 'c.xml'\nurl = '{url}'\nsha256 = '{hashlib.sha256(content).hexdigest()}'\n"
-        "scale_factor = 1.1\nmin_neighbours = 2\n"
+        "detector = 'lbpcascade'\nscale_factor = 1.1\nmin_neighbours = 2\n"
     )
     monkeypatch.setattr(lbpcascade, "_REGISTRY", registry)
 
@@ -148,3 +150,58 @@ def test_an_unknown_detector() -> None:
     """A name that is not in the table is answered with those that are."""
     with pytest.raises(UsageError, match="animeface, lbpcascade"):
         build("dlib")
+
+
+# --- the one that comes with kaoset -----------------------------------------------------------------------------------
+
+
+def test_our_own_needs_nothing_to_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies beside the registry with the checksum that stands there, whatever folder is named for the other."""
+    monkeypatch.setenv("KAOSET_CASCADES", str(tmp_path))
+
+    found = find(OWN)
+
+    assert found == lbpcascade._REGISTRY.parent / "drawn_faces.xml"
+    assert build(OWN).name == OWN
+
+
+def test_our_own_says_how_it_was_made() -> None:
+    """The command that makes the same file again stands in its first lines, and it is small."""
+    text = find(OWN).read_text("utf-8")
+
+    assert "\nflow run train-cascade sandbox" in text[:500]
+    assert len(text) < 60_000
+
+
+def test_our_own_that_was_changed_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says so, and what to do."""
+    (tmp_path / "registry.toml").write_bytes(lbpcascade._REGISTRY.read_bytes())
+    (tmp_path / "drawn_faces.xml").write_bytes(find(OWN).read_bytes() + b"\n")
+    monkeypatch.setattr(lbpcascade, "_REGISTRY", tmp_path / "registry.toml")
+
+    with pytest.raises(DetectorError, match=r"not the cascade that it should be .*install kaoset again"):
+        LbpCascade.ready(OWN)
+
+
+def test_our_own_sees_drawn_faces() -> None:
+    """Of 20 characters that it did not learn from it finds nearly all, and little else."""
+    detector = LbpCascade.ready(OWN)
+    right = wrong = 0
+    for number in range(20):
+        drawn = draw_portrait((7, number))
+        face = reduced(drawn.truth.faces[0].box, max(drawn.picture.size))
+        seen = detector.detect(fit(np.asarray(drawn.picture), 640))
+        hits = [one for one in seen if one.box.overlap(face) > 0.4]
+        right, wrong = right + bool(hits), wrong + len(seen) - len(hits)
+
+    assert right >= 19
+    assert wrong <= 4
+
+
+def test_an_installed_kaoset_has_it() -> None:
+    """The folder of cascades is packed with its files: in a wheel it lies beside the packages."""
+    packing = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+
+    assert "cascades" in packing["packages"]["find"]["include"]
+    assert {"*.toml", "*.xml"} <= set(packing["package-data"]["*"])
+    assert find(OWN).parent == Path(lbpcascade.__file__).parents[2] / "cascades"

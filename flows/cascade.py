@@ -1,0 +1,281 @@
+"""The flow that trains a cascade: what it learns from, where it goes, and what it is worth on other pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+
+from PIL import Image as Pictures
+from rich.table import Table
+
+from flows.jobs import terminated
+from flows.show import Display
+from pipeline.catalog import Catalog
+from pipeline.detectors import lbpcascade
+from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
+from pipeline.export import find_release
+from pipeline.manifest import split_of
+from pipeline.run import DataFolder
+from pipeline.sandbox import hard, posts
+from pipeline.store import write_atomically
+from pipeline.train.cascade import CascadeConfig, Progress, train
+from pipeline.train.cascade_file import to_xml
+from pipeline.train.labelled import Source, choose, load, of_backgrounds, of_release
+from pipeline.train.trial import Trial, trials
+from pipeline.train.windows import Labelled
+from pipeline.verify import verify
+
+SANDBOX = "sandbox"  # what is learnt from, instead of a release
+WORTH_TRYING = 1e-3  # share of other windows that may pass: OpenCV's grouping takes minutes of what lets through more
+TILT = 25.0  # degrees; what leans more has its pattern elsewhere
+OCCLUDED = 0.35  # share of a face that is covered; of what is covered more there is too little to learn
+SHARES = {"learnt": 0.8, "held out": 0.2}  # of the pictures; what is alike is on one side
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedCascade:
+    """What a training of a cascade left behind."""
+
+    path: Path
+    stages: int
+    stumps: int
+    finished: bool  # False: stopped; what was done by then is a cascade of fewer stages
+    held_out: int  # pictures
+    own: Sequence[Trial]  # on the pictures held out; none when it was stopped, is too weak, or nothing was held out
+    other: Sequence[Trial]  # of the third-party cascade, where it is at hand
+
+
+def read_config(overrides: Sequence[str]) -> CascadeConfig:
+    """Read ``key=value`` pairs.
+
+    Raises:
+        RecipeError: A key is unknown, a value no number, or out of range.
+    """
+    kinds = {field.name: float if field.type == "float" else int for field in fields(CascadeConfig)}
+    values: dict[str, int | float] = {}
+    for override in overrides:
+        key, equals, text = (part.strip() for part in override.partition("="))
+        if not equals:
+            raise UsageError(f"-p {override}: no value; write -p key=value, such as -p stages=10")
+        if key not in kinds:
+            raise RecipeError(f"-p {override}: there is no field {key}; choose of {', '.join(kinds)}")
+        try:
+            values[key] = kinds[key](text)
+        except ValueError as error:
+            wanted = "a number" if kinds[key] is float else "a whole number"
+            raise RecipeError(f"-p {override}: {text!r} is not {wanted}") from error
+    return CascadeConfig(**values)  # type: ignore[arg-type]  # each of its own kind, as read above
+
+
+def train_cascade(
+    data: Path,
+    name: str | None,
+    config: CascadeConfig,
+    display: Display,
+    *,
+    catalog: str = "",
+    backgrounds: Path | None = None,
+    out: Path | None = None,
+) -> TrainedCascade:
+    """Learn to find faces like those of a release, or of the sandbox's drawings.
+
+    Args:
+        data: The data folder: releases, pictures, decisions, drawings.
+        name: ``sandbox``, or a release by folder, recipe/number or recipe; None: the last release.
+        config: How.
+        display: Where it is told.
+        catalog: The URL of its catalog; "": SQLite in the data folder.
+        backgrounds: A folder of pictures without faces, learnt from as well.
+        out: The file; None: ``cascades/<name>.xml`` in the data folder. What was stopped lies beside it.
+
+    Raises:
+        UsageError: There is no such release or folder, or nothing in it to learn from.
+        WorldError: The release is not sound, its pictures are gone, or the file cannot be written.
+    """
+    folder = DataFolder(data)
+    called, sources = _sources(folder, catalog, name, config, display)
+    if out is None:
+        out = data / "cascades" / f"{called.replace('/', '-')}.xml"
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; name a file in it, such as {out / 'mine.xml'}")
+    if backgrounds is not None:
+        sources += _backgrounds(backgrounds)
+    learnt, held_out = _divided(_load(choose(sources, config.pictures, config.seed), display), config.seed)
+    display.say(
+        f"learns from {len(learnt)} pictures with {sum(len(one.faces) for one in learnt)} faces; "
+        f"{len(held_out)} are held out, to try it on"
+    )
+
+    told: list[Progress] = []
+
+    def show(now: Progress) -> None:
+        told.append(now)
+        display.progress("stages", now.stages, config.stages)
+        display.say(
+            f"stage {now.stages}: {now.stumps} stumps; {now.hit_rate:.1%} of varied faces pass, "
+            f"and one of {round(1 / max(now.false_alarms, 1e-12)):,} other windows"
+        )
+
+    display.progress("stages", 0, config.stages)
+    with terminated() as stop:
+        stages = train(learnt, config, show, stop)
+        finished = not stop()
+    if not stages:
+        raise StoppedError("stopped before the first stage was whole; nothing is written")
+    path = out if finished else out.with_name(f"{out.stem}.stopped{out.suffix}")
+    write_atomically(path, to_xml(stages, _made(called, config, backgrounds)).encode())
+    if finished and len(stages) < config.stages:
+        display.progress("stages", len(stages), len(stages))
+        display.say(f"after {len(stages)} stages too few false alarms are left to learn from")
+    tried = held_out if finished and _is_worth_trying(told[-1], display) else []
+    return TrainedCascade(
+        path=path,
+        stages=len(stages),
+        stumps=told[-1].stumps,
+        finished=finished,
+        held_out=len(held_out),
+        own=trials(path, tried) if tried else (),
+        other=_others(tried, display) if tried else (),
+    )
+
+
+def _is_worth_trying(last: Progress, display: Display) -> bool:
+    if last.false_alarms <= WORTH_TRYING:
+        return True
+    display.say(
+        "so many windows pass that it is not tried on the pictures held out; train more stages, or look at more"
+    )
+    return False
+
+
+def _sources(
+    folder: DataFolder, catalog: str, name: str | None, config: CascadeConfig, display: Display
+) -> tuple[str, list[Source]]:
+    """Find the pictures to learn from, and what to call them."""
+    if name == SANDBOX:
+        easy = posts.build(folder.sandbox, config.drawings, config.seed, partial(display.progress, "draw"))
+        count = max(1, config.drawings // 2)
+        difficult = hard.build(folder.sandbox, count, config.seed, partial(display.progress, "draw hard"))
+        return SANDBOX, [*of_sandbox(easy), *of_hard(difficult)]
+    release = find_release(folder.releases, name)
+    faults = verify(release)
+    if faults:
+        raise WorldError(f"{release}: not sound ({faults[0]}), so it is not learnt from; see `flow verify {release}`")
+    called = f"{release.resolve().parent.name}/{release.resolve().name}"
+    if not catalog and not folder.catalog.is_file():
+        return called, of_release(release, folder.store, None)
+    known = Catalog(catalog or folder.catalog)
+    try:
+        return called, of_release(release, folder.store, known)
+    finally:
+        known.close()
+
+
+def of_sandbox(drawn: posts.Sandbox) -> list[Source]:
+    """List the drawings of a sandbox board; what is no picture, though it says so, is left out when it is read."""
+    there = [(post, path) for post in drawn.posts if (path := drawn.path(post)) is not None]
+    return [
+        Source(
+            name=f"{post.number:09d}",
+            read=path.read_bytes,
+            width=post.width,
+            faces=tuple(face.box for face in post.truth.faces),
+            family=post.group or "",
+        )
+        for post, path in there
+    ]
+
+
+def of_hard(drawn: Iterable[hard.Labelled]) -> list[Source]:
+    """List hard drawings; a face that no upright window can know is ignored, and so is one of the second style."""
+    return [
+        Source(
+            name=one.path.name,
+            read=one.path.read_bytes,
+            width=_width(one.path),
+            faces=tuple(face.box for face in one.faces if _is_learnt(face)),
+            ignored=tuple(face.box for face in one.faces if not _is_learnt(face)),
+        )
+        for one in drawn
+    ]
+
+
+def _width(path: Path) -> int:
+    with Pictures.open(path) as picture:
+        return picture.width
+
+
+def _is_learnt(face: hard.DrawnFace) -> bool:
+    seen = face.view is not hard.View.PROFILE and abs(face.tilt) <= TILT and face.occluded <= OCCLUDED
+    return seen and face.style is hard.Art.ANIME
+
+
+def _backgrounds(folder: Path) -> list[Source]:
+    found = of_backgrounds(folder.resolve())
+    if not found:
+        raise UsageError(f"{folder}: holds no pictures; name a folder of pictures in which nobody is to be seen")
+    return found
+
+
+def _load(sources: Sequence[Source], display: Display) -> Iterable[Labelled]:
+    unreadable = 0
+    for done, picture in enumerate(load(sources), start=1):
+        display.progress("read", done, len(sources))
+        if picture is None:
+            unreadable += 1
+        else:
+            yield picture
+    if unreadable:
+        display.say(f"{unreadable} files are no whole still pictures and are left out")
+
+
+def _divided(pictures: Iterable[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
+    sides: dict[str, list[Labelled]] = {side: [] for side in SHARES}
+    for one in pictures:
+        sides[split_of(one.family, seed, SHARES)].append(one)
+    learnt, held_out = sides.values()
+    return learnt, held_out
+
+
+def _others(pictures: Sequence[Labelled], display: Display) -> Sequence[Trial]:
+    try:
+        return trials(lbpcascade.find(), pictures)
+    except DetectorError:
+        display.say("the third-party cascade is not here to compare with (`flow cascades fetch`)")
+        return ()
+
+
+def _made(called: str, config: CascadeConfig, backgrounds: Path | None) -> str:
+    """Say how it was made, without a word of this machine; for drawings the command makes the same file again."""
+    usual = asdict(CascadeConfig())
+    changed = "".join(f" -p {key}={value}" for key, value in asdict(config).items() if value != usual[key])
+    settings = ", ".join(f"{key} {value}" for key, value in asdict(config).items())
+    more = ", and a folder of pictures without faces" if backgrounds else ""
+    return (
+        "A cascade of local binary patterns that finds faces, trained by kaoset on what is named here"
+        f"{more}:\nflow run train-cascade {called}{changed}\n({settings})"
+    )
+
+
+def table(trained: TrainedCascade) -> Table:
+    """Draw what a cascade is worth on the pictures held out, beside the third-party one."""
+    rivals = {"": trained.own, f"{lbpcascade.THIRD_PARTY} ": trained.other}
+    speeds = ", ".join(
+        f"{name or 'this one '}{some[0].pictures / some[0].seconds:.0f}" for name, some in rivals.items() if some
+    )
+    shown = Table(
+        title=f"On {trained.held_out} pictures that it did not learn from",
+        title_justify="left",
+        caption=f"pictures a second: {speeds}",
+        caption_justify="left",
+    )
+    shown.add_column("min_neighbours", justify="right")
+    for name in (f"{of}{what}" for of, some in rivals.items() if some for what in ("precision", "recall", "F1")):
+        shown.add_column(name, justify="right")
+    for index, own in enumerate(trained.own):
+        both = [own, *trained.other[index : index + 1]]
+        cells = [f"{share:.3f}" for one in both for share in (one.precision, one.recall, one.f1)]
+        shown.add_row(str(own.neighbours), *cells)
+    return shown
