@@ -259,7 +259,7 @@ class DetectSection(_Section):
     """Where the faces are."""
 
     detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=2)
-    """`lbpcascade`, `drawn_faces`, `animeface` or the .toml of an ONNX model; of two the first proposes, the second judges."""
+    """`lbpcascade`, `drawn_faces`, `animeface` or a model's .toml; of two the first proposes, the second judges."""
     side: int = Field(640, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)

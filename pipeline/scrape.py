@@ -48,9 +48,7 @@ class FetchFiles:
     claims: Claims = effect()
     threads: int = effect()  # files under way at once
     per_host: int = effect()  # files of one host under way at once
-    said: Callable[[Post], Answer | None] = (
-        effect()
-    )  # what the catalog says now of a post's file, or of one with its md5
+    said: Callable[[Post], Answer | None] = effect()  # what the catalog has been told of the file meanwhile
     tally: Tally = effect()
     # The clients' own event: set by whoever wants the run to end, and while the stage is left early.
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False, metadata={"effect": True})
