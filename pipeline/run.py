@@ -387,8 +387,10 @@ class Build:
             self._ahead.offer(batch)
 
     def _begin_fetching(self) -> Ahead:
+        stage = self._scrape  # made here, before several threads want it
+
         def fetch(batches: Iterable[Sequence[Post]]) -> int:
-            return judge(self._scrape, batches, self.catalog, self.store, self._fetched)
+            return judge(stage, batches, self.catalog, self.store, self._fetched)
 
         return Ahead(fetch, self._stop)
 
@@ -412,7 +414,7 @@ class Build:
         for post in rest:
             self._tally.expect(post)
         judged = ahead.finish(_by_turns(rest))
-        self._scrape.settled(selected)  # what a kill between catalog and receipts has left, too
+        self._scrape.clear_up(selected)
         self._note_hosts()
         report, self._items = recall_stage(self._scrape, selected, self.catalog)
         return replace(report, judged=judged, seconds=time.monotonic() - began)

@@ -117,6 +117,17 @@ def test_what_is_settled_leaves_nothing_behind(yard: Yard, sqlite_catalog: Catal
     assert yard.under_way() == []
 
 
+def test_what_a_kill_has_left_behind_is_cleared_up(yard: Yard) -> None:
+    """Once all of it is in the catalog, and of these posts alone."""
+    mine, others = yard.post(1, picture(1)), yard.post(2, picture(2))
+    stage = yard.stage()
+    list(stage([mine, others], yard.store))
+
+    stage.clear_up([mine])
+
+    assert len(yard.under_way()) == 1
+
+
 def test_a_file_that_another_run_has_kept_is_not_fetched(yard: Yard) -> None:
     """By its md5, whatever post and board it came with."""
     data = picture()
