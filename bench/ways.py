@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import random
 import time
@@ -18,8 +17,9 @@ from PIL import Image as Pictures
 from PIL import ImageOps
 
 from bench.truth import WANTED, Look, Rule, Score, to_be_looked_at
+from pipeline.benchmark.ways import classifier, ready
 from pipeline.detect import DetectFaces
-from pipeline.detectors import Detector, Face, build, lbpcascade
+from pipeline.detectors import Face
 from pipeline.errors import WorldError
 from pipeline.pixels import decode, inspect
 from pipeline.recipe import Recipe
@@ -152,12 +152,12 @@ def animeface_script(path: Path) -> list[Face]:
     """
     with Pictures.open(path) as picture:
         pixels_HWC = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    return _ready("animeface").detect(pixels_HWC)
+    return ready("animeface").detect(pixels_HWC)
 
 
 def cascade_script(path: Path) -> list[Face]:
     """Do as the usual script with the cascade, as its own page shows it: equalised grey, 1.1, 5 neighbours, 24 px."""
-    cascade = _classifier()
+    cascade = classifier()
     bgr_HWC = cv2.imread(str(path))
     if bgr_HWC is None:
         return []
@@ -167,18 +167,6 @@ def cascade_script(path: Path) -> list[Face]:
         Face(box=Box(left=int(left), top=int(top), width=int(width), height=int(height)), score=1.0)
         for left, top, width, height in boxes
     ]
-
-
-@functools.cache
-def _ready(name: str) -> Detector:
-    cv2.setNumThreads(1)
-    return build(name)
-
-
-@functools.cache
-def _classifier() -> cv2.CascadeClassifier:
-    cv2.setNumThreads(1)
-    return cv2.CascadeClassifier(str(lbpcascade.find()))
 
 
 class Ours:

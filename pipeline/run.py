@@ -334,15 +334,16 @@ class Build:
         far = {name for name, _ in self._client_of}
         near = [name for name in sources if name not in far]
         pool = ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="list")
+        early = True
         try:
             reading = {pool.submit(self._read, sources[name]): name for name in sources if name in far}
             for name in near:
                 self._read(sources[name])
             failed = _failures(reading)
-        except BaseException:
-            self._stop.set()
-            raise
+            early = False
         finally:
+            if early:  # by an error or Ctrl-C: the other readers are not waited for
+                self._stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
         hopeless = [error for error in failed.values() if not isinstance(error, IncompleteError)]
         if len(hopeless) == len(sources):

@@ -36,7 +36,7 @@ def cascade_script(path: Path) -> list[Guess]:
     """
     bgr_HWC = cv2.cvtColor(decode(path.read_bytes(), max_pixels=MAX_PIXELS), cv2.COLOR_RGB2BGR)
     grey_HW = cv2.equalizeHist(cv2.cvtColor(bgr_HWC, cv2.COLOR_BGR2GRAY))
-    boxes, neighbours = _classifier().detectMultiScale2(grey_HW, scaleFactor=1.1, minNeighbors=1, minSize=(24, 24))
+    boxes, neighbours = classifier().detectMultiScale2(grey_HW, scaleFactor=1.1, minNeighbors=1, minSize=(24, 24))
     return [
         Guess(
             box=Box(left=int(left), top=int(top), width=int(width), height=int(height)),
@@ -49,18 +49,20 @@ def cascade_script(path: Path) -> list[Guess]:
 
 def animeface_script(path: Path) -> list[Guess]:
     """Do as the usual script with animeface: the full-size picture, and whatever it finds."""
-    faces = _ready("animeface").detect(decode(path.read_bytes(), max_pixels=MAX_PIXELS))
+    faces = ready("animeface").detect(decode(path.read_bytes(), max_pixels=MAX_PIXELS))
     return [Guess(box=face.box, score=face.score) for face in faces]
 
 
 @functools.cache
-def _ready(name: str) -> Detector:
+def ready(name: str) -> Detector:
+    """Build a detector once for each process, on one thread."""
     cv2.setNumThreads(1)
     return build(name)
 
 
 @functools.cache
-def _classifier() -> cv2.CascadeClassifier:
+def classifier() -> cv2.CascadeClassifier:
+    """Load the borrowed cascade once for each process, on one thread."""
     cv2.setNumThreads(1)
     return cv2.CascadeClassifier(str(lbpcascade.find()))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import boards
 import pytest
 import requests
 
@@ -20,24 +18,6 @@ LISTS = {
     "moebooru": "/moebooru/post.json?",
     "szurubooru": "/szurubooru/api/posts/?query=*",
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    return boards.plant(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def url(sandbox: Sandbox) -> Iterator[str]:
-    with sandbox_board.serve(sandbox) as served:
-        yield served.url
-
-
-@pytest.fixture
-def client() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.headers["User-Agent"] = "kaoset-test/1"
-        yield session
 
 
 class Asker:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import boards
 import pytest
 import requests
 
-from pipeline.sandbox import board as sandbox_board
 from pipeline.sandbox import erogamescape, getchu
 from pipeline.sandbox.posts import Kind, Sandbox
 from pipeline.sources.erogamescape import QUESTION
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    return boards.plant(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
 def items(sandbox: Sandbox) -> tuple[getchu.Item, ...]:
     return getchu.items(sandbox.posts)
-
-
-@pytest.fixture(scope="module")
-def url(sandbox: Sandbox) -> Iterator[str]:
-    with sandbox_board.serve(sandbox) as served:
-        yield served.url
-
-
-@pytest.fixture
-def client() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.headers["User-Agent"] = "kaoset-test/1"
-        yield session
 
 
 def is_open(item: getchu.Item) -> bool:
