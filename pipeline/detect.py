@@ -12,14 +12,14 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
 from pipeline.detectors import Detector, Face, build, named
 from pipeline.pixels import BadImage, Picture, Pixels, cut, fit, resize, rotate, scale_to
-from pipeline.records import Box, Detection, Image, Reason
+from pipeline.records import Box, Detection, Image, Landmarks, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 from pipeline.workers import Crashed, TimedOut, Workers
@@ -144,14 +144,17 @@ def _faces(
     return tuple(
         Detection(
             image_sha256=image.sha256,
-            box=_inside(_scaled(one.face.box, scale), image.width, image.height),
+            box=_inside(face.box, image.width, image.height),
             detector=one.detector,
-            score=round(one.face.score, 4),
+            score=round(face.score, 4),
             agreed=one.agreed,
-            hair=one.face.hair,
-            eyes=one.face.eyes,
+            hair=face.hair,
+            eyes=face.eyes,
+            skin=face.skin,
+            landmarks=face.landmarks,
         )
         for one in sorted(found, key=lambda one: (one.face.box.top, one.face.box.left))
+        for face in [_mapped(one.face, scale)]
     )
 
 
@@ -229,7 +232,7 @@ def _on_fitted(picture_HWC: Pixels, detector: Detector, side: int) -> list[Face]
 def _seen_in(scaled_HWC: Pixels, picture_HWC: Pixels, detector: Detector) -> list[Face]:
     """Look at a scaled copy of a picture; boxes come in pixels of *picture_HWC*."""
     scale = picture_HWC.shape[1] / scaled_HWC.shape[1]
-    return [replace(face, box=_scaled(face.box, scale)) for face in detector.detect(scaled_HWC)]
+    return [_mapped(face, scale) for face in detector.detect(scaled_HWC)]
 
 
 def _seen_tilted(reduced_HWC: Pixels, picture_HWC: Pixels, detector: Detector, tilt: float) -> list[Face]:
@@ -243,7 +246,7 @@ def _seen_tilted(reduced_HWC: Pixels, picture_HWC: Pixels, detector: Detector, t
         )
         x, y = turn @ off + (width / 2, height / 2)
         box = replace(face.box, left=round(x - face.box.width / 2), top=round(y - face.box.height / 2))
-        faces.append(replace(face, box=_scaled(box, picture_HWC.shape[1] / width)))
+        faces.append(replace(face, box=_scaled(box, picture_HWC.shape[1] / width), landmarks=None))
     return faces
 
 
@@ -252,7 +255,7 @@ def _judged(picture_HWC: Pixels, box: Box, judge: Detector, face_side: int) -> F
     window = _about_centre(box, _MARGIN)
     size = round(face_side * _MARGIN)
     faces = judge.detect(resize(cut(picture_HWC, window), size))
-    return _best_at(box, [replace(face, box=_moved(_scaled(face.box, window.width / size), window)) for face in faces])
+    return _best_at(box, [_mapped(face, window.width / size, window.left, window.top) for face in faces])
 
 
 def _reconsidered(picture_HWC: Pixels, face: Face, judge: Detector) -> Face:
@@ -294,6 +297,19 @@ def _same(first: Box, second: Box) -> bool:
     return overlap > _SAME or common > _INSIDE * min(first.area, second.area)
 
 
+def _mapped(face: Face, scale: float, left: int = 0, top: int = 0) -> Face:
+    """Give a face in pixels of the picture that the one it was seen in is a part of, from (*left*, *top*) on."""
+    box = _scaled(face.box, scale)
+    box = replace(box, left=box.left + left, top=box.top + top)
+    marks = face.landmarks and Landmarks(
+        **{
+            name: (round(x * scale) + left, round(y * scale) + top)
+            for name, (x, y) in ((field.name, getattr(face.landmarks, field.name)) for field in fields(Landmarks))
+        }
+    )
+    return replace(face, box=box, landmarks=marks)
+
+
 def _scaled(box: Box, scale: float) -> Box:
     return Box(
         left=round(box.left * scale),
@@ -307,10 +323,6 @@ def _about_centre(box: Box, zoom: float) -> Box:
     side = round(box.width * zoom)
     left, top = round(box.left + (box.width - side) / 2), round(box.top + (box.height - side) / 2)
     return Box(left=left, top=top, width=side, height=side)
-
-
-def _moved(box: Box, origin: Box) -> Box:
-    return replace(box, left=box.left + origin.left, top=box.top + origin.top)
 
 
 def _inside(box: Box, width: int, height: int) -> Box:

@@ -184,6 +184,17 @@ class Box(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Landmarks(Record):
+    """Where the parts of a face are: their middles as (x, y), in pixels of the same picture as its box."""
+
+    left_eye: tuple[int, int]  # the person's left, so on the right of an upright face
+    right_eye: tuple[int, int]
+    mouth: tuple[int, int]
+    nose: tuple[int, int]
+    chin: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Detection(Record):
     """A face in an image; the box means the same for every detector (pipeline.detectors)."""
 
@@ -194,6 +205,8 @@ class Detection(Record):
     agreed: bool = False  # also found by another detector
     hair: str | None = None  # "#rrggbb" when measured
     eyes: str | None = None
+    skin: str | None = None
+    landmarks: Landmarks | None = None  # where the detector sees them
 
     @property
     def id(self) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pipeline.errors import UsageError
 from pipeline.pixels import Pixels
-from pipeline.records import Box
+from pipeline.records import Box, Landmarks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +25,8 @@ class Face:
     neighbours: int | None = None  # windows that agree, where the detector votes by windows
     hair: str | None = None  # "#rrggbb" when measured
     eyes: str | None = None
+    skin: str | None = None
+    landmarks: Landmarks | None = None  # in pixels of the same picture
 
 
 class Detector(Protocol):
