@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
-from pipeline.detect import DetectFaces
+from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, lbpcascade
 from pipeline.detectors import build as build_detector
 from pipeline.errors import BoardError, DetectorError, IncompleteError, UsageError
@@ -31,7 +31,7 @@ from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
-from pipeline.judge import Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
+from pipeline.judge import Beside, Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
 from pipeline.manifest import ManifestRow, row, split_of
 from pipeline.own_board import OwnBoard
 from pipeline.recipe import (
@@ -105,6 +105,7 @@ class Build:
         self._images: dict[str, Image] = {}
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
+        self._cut: set[str] = set()  # keys of the detections that were cut where they were found
         self._note = ""
         self._tally = Tally()
         self._noted = 0.0
@@ -160,8 +161,8 @@ class Build:
             "select": lambda: self._through(self._select()),
             "scrape": lambda: self._fetch(new_or_due),
             "dedup-images": self._dedup_images,
-            "detect": lambda: self._through(self._detect()),
-            "crop": lambda: self._through(self._crop()),
+            "detect": self._detect_and_cut,
+            "crop": lambda: self._through(self._crop(), beside=self._cut),
             "dedup": lambda: self._through(self._dedup()),
             "filter": lambda: self._through(self._filter()),
             "review": lambda: self._through(self._review()),
@@ -369,7 +370,15 @@ class Build:
         self._images = {image.sha256: image for image in self._items}
         return report
 
-    def _detect(self) -> DetectFaces:
+    def _detect_and_cut(self) -> StageReport:
+        """Find faces, and cut them at once; what an earlier run has found is left to the stage after this one."""
+        crop = self._crop()
+        with Beside(crop, self.catalog) as cut:
+            report = self._through(self._detect(Follow(do=crop.cutter, tell=cut.tell)))
+        self._cut = cut.judged
+        return report
+
+    def _detect(self, follow: Follow[Any]) -> DetectFaces:
         detect = self.recipe.detect
         return DetectFaces(
             detectors=detect.detectors,
@@ -377,6 +386,7 @@ class Build:
             min_face=self.recipe.filter.min_face,
             max_pixels=self.recipe.scrape.max_pixels,
             workers=self._workers,
+            follow=follow,
         )
 
     def _crop(self) -> CropFaces:
@@ -441,10 +451,10 @@ class Build:
             rows.append(row(crop, image, post, decisions.get(crop.sha256), split))
         return rows
 
-    def _through(self, stage: Stage[Any], which: Which = new_or_due) -> StageReport:
-        """Send what the last stage kept through *stage*."""
+    def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:
+        """Send what the last stage kept through *stage*, which has judged those named *beside* already."""
         report, self._items = run_stage(
-            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name, which=which
+            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name, beside=beside
         )
         return report
 
