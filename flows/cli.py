@@ -571,7 +571,7 @@ def _opened(data: Path, catalog: str) -> Any:
     from contextlib import contextmanager
 
     from pipeline.catalog import Catalog
-    from pipeline.run import DataFolder
+    from pipeline.folder import DataFolder
 
     _refuse_empty(data, catalog)
     folder = DataFolder(data)
@@ -588,7 +588,7 @@ def _opened(data: Path, catalog: str) -> Any:
 
 
 def _refuse_empty(data: Path, catalog: str) -> None:
-    from pipeline.run import DataFolder
+    from pipeline.folder import DataFolder
 
     if not catalog and not DataFolder(data).catalog.is_file():
         raise UsageError(f"{data}: no dataset there yet; run `flow run build-dataset --data {data}` first")

@@ -28,7 +28,8 @@ Done = TypeVar("Done")
 class Follow(Generic[Done]):
     """What is done with an image whose faces are found, while its pixels are at hand: nobody need decode it again.
 
-    It changes no outcome of the detection. What is not told was not done, and is left to whoever asks for it.
+    It changes no outcome of the detection, but that of an image which a worker dies of while it does this. What is not
+    told was not done, and is left to whoever asks for it.
     """
 
     do: Callable[[Store, Pixels, tuple[Detection, ...]], Done]  # in a worker, which imports it by name
