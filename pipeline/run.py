@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pipeline import score
 from pipeline.ahead import Ahead
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
@@ -117,6 +118,8 @@ class Build:
             stack.enter_context(self.folder.enter())
             stack.enter_context(self.folder.lock(self.recipe.name))
             self.recipe = with_detectors_at_hand(self.recipe, self._say)
+            own = self.recipe.filter.score
+            self._score = score.load(Path(own), self.recipe.detect.detectors) if own else None
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
             self._claims = Claims(self.folder.claims)
@@ -419,6 +422,7 @@ class Build:
             min_sharpness=wanted.min_sharpness,
             min_contrast=wanted.min_contrast,
             min_chroma=wanted.min_chroma,
+            model=self._score,
         )
 
     def _review(self) -> ReviewCrops:
@@ -607,10 +611,10 @@ def _by_turns(posts: Iterable[Post]) -> list[Post]:
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
-    """Leave the cascade out, loudly, where its file is not to be had; the release's recipe then says so too.
+    """Take our own cascade, loudly, where the third-party one is not to be had; the release's recipe then says so too.
 
     Raises:
-        DetectorError: The recipe wants nothing but the cascade, or a model that is blind.
+        DetectorError: The recipe wants nothing but that cascade, or a model that is blind.
         RecipeError: A model is not where the recipe says, or not what it must be.
     """
     for name in recipe.detect.detectors:
@@ -621,14 +625,13 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
     try:
         lbpcascade.find()
     except DetectorError as error:
-        if "animeface" not in recipe.detect.detectors:
+        named = recipe.detect.detectors
+        if len(named) == 1:
             raise
-        say(
-            "WARNING: animeface works alone, so fewer faces are found and none is agreed on: all wait for a person, "
-            f"unless review.accept_alone is 1 or less. {error}"
-        )
-        alone = recipe.detect.model_copy(update={"detectors": ("animeface",)})
-        return recipe.model_copy(update={"detect": alone})
+        instead = () if lbpcascade.OWN in named else (lbpcascade.OWN,)
+        others = tuple(one for name in named for one in (instead if name == "lbpcascade" else (name,)))
+        say(f"WARNING: {'+'.join(others)} find the faces, not {'+'.join(named)}, so another dataset comes out. {error}")
+        return recipe.model_copy(update={"detect": recipe.detect.model_copy(update={"detectors": others})})
     return recipe
 
 
