@@ -292,7 +292,7 @@ def processes(pace: Pace, peaks: Sequence[Peak]) -> Table:
         promised.append((under, promise))
     rows = [[under, one.what, one.asked, one.measured, _HOLDS[one.holds]] for under, one in promised]
     note = (
-        f"{pace.pictures} pictures, whose faces are found and cut; those that do harm come to them. What loops is ended "
+        f"{pace.pictures} pictures, whose faces are found and cut; those that do harm are more. What loops is ended "
         f"after {TIMEOUT_S:g} s, and again when it was tried alone: the floor is that of a run that does nothing else "
         "meanwhile. Memory: resident, of one process, for one picture with a face in full; Pillow holds 4 bytes a "
         "pixel, and the pixels are 3 more, so that nothing is promised beyond 40 megapixels."
