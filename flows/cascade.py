@@ -16,8 +16,8 @@ from pipeline.catalog import Catalog
 from pipeline.detectors import lbpcascade
 from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
 from pipeline.export import find_release
+from pipeline.folder import DataFolder
 from pipeline.manifest import split_of
-from pipeline.run import DataFolder
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
 from pipeline.train.cascade import CascadeConfig, Progress, train

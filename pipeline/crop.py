@@ -47,6 +47,7 @@ class CropFaces:
     max_padding: float = 0.25  # share of the window that may lie outside the image; nothing may with "drop"
     faces: str = "all"  # or "largest": one of each image
     max_pixels: int = 100_000_000  # width times height
+    found_by: str = ""  # fingerprint of what found the faces: a crop holds what that said, and the largest is its word
     workers: Workers = effect()
 
     def key(self, item: Detection, /) -> str:

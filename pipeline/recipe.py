@@ -215,8 +215,10 @@ class FilterSection(_Section):
     """Tags that a post must not have, none of them."""
     min_face: int = Field(32, ge=0)
     """Least side of a face in the image, pixels."""
-    min_score: float = Field(0.0, ge=0, le=1)
-    """Least score of a detection, 0 to 1."""
+    min_score: float = Field(0.05, ge=0, le=1)
+    """Least probability that it is a face; what is less probable is dropped, and no person sees it."""
+    score: str = ""
+    """A file of `flow fit-score`: how what the detectors say makes the probability; "": as kaoset has it."""
     min_sharpness: float = Field(0.0, ge=0)
     """Least variance of the Laplacian at 128 px; drawn lines give hundreds, blurred ones tens."""
     min_contrast: float = Field(0.0, ge=0, le=127)
@@ -258,8 +260,8 @@ Detector = Annotated[str, AfterValidator(_known_detector)]
 class DetectSection(_Section):
     """Where the faces are."""
 
-    detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=2)
-    """`lbpcascade`, `drawn_faces`, `animeface` or a model's .toml; of two the first proposes, the second judges."""
+    detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=4)
+    """`lbpcascade`, `drawn_faces`, `animeface` or the .toml of a model; the last judges what the others propose."""
     side: int = Field(640, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)
@@ -297,10 +299,10 @@ class DedupSection(_Section):
 class ReviewSection(_Section):
     """What is sure without a person; everything else waits in the queue."""
 
-    accept_agreed: float = Field(0.5, ge=0, le=2)
-    """Least score that is sure when two detectors agree; above 1 nothing is."""
+    accept_agreed: float = Field(0.95, ge=0, le=2)
+    """Least probability that is sure when detectors agree; above 1 nothing is."""
     accept_alone: float = Field(1.5, ge=0, le=2)
-    """The same of one detector alone; above 1 nothing is sure, and a person decides."""
+    """The same where only one saw it; above 1 nothing is sure, and a person decides."""
 
 
 class SplitSection(_Section):

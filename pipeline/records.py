@@ -201,13 +201,14 @@ class Detection(Record):
 
     image_sha256: str
     box: Box
-    detector: str
-    score: float  # 0 to 1; how sure the detector is
-    agreed: bool = False  # also found by another detector
+    detector: str  # who saw it, joined by "+"
+    score: float  # 0 to 1; the probability that it is a face
+    agreed: bool = False  # more than one of them saw it
     hair: str | None = None  # "#rrggbb" where the detector measures it; a FaceCrop has what is measured alike for all
     eyes: str | None = None
     skin: str | None = None
     landmarks: Landmarks | None = None  # where the detector sees them
+    evidence: tuple[tuple[str, float], ...] = ()  # what the score was made of (pipeline.score)
 
     @property
     def id(self) -> str:

@@ -21,8 +21,9 @@ from command import POSTS, PUBLISH, SANDBOX, Built, Flow, crops, rows, use
 
 from flows.cli import app
 from pipeline.catalog import Catalog
+from pipeline.folder import DataFolder
 from pipeline.recipe import built_in, load
-from pipeline.run import STAGES, DataFolder
+from pipeline.run import STAGES
 from pipeline.sandbox.posts import Kind, Sandbox
 
 DOUBTFUL = ("-p", "review.accept_alone=1.5")  # nothing is sure by itself
