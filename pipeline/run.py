@@ -56,7 +56,7 @@ from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept, Stage, StageReport, fingerprint
-from pipeline.workers import Workers
+from pipeline.workers import Calls, Workers
 
 STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
 ROOM = 1000  # files of one host that may wait while the boards are still read; the others wait in the catalog
@@ -129,10 +129,11 @@ class Build:
             stack.callback(self._hosts.close)
             self._clients = stack.enter_context(ExitStack())
             self._client_of: dict[tuple[str, bool], Client] = {}  # by source, and whether by a documented way
-            self._workers = Workers(
-                self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
-            )
+            count, timeout_s = self.settings.workers or os.cpu_count() or 1, self.recipe.detect.timeout_s
+            self._workers = Workers(count, timeout_s=timeout_s)
             stack.callback(self._workers.close)
+            self._calls = Calls(count, timeout_s=timeout_s)
+            stack.callback(self._calls.close)
             self._sandbox = OwnBoard(
                 self.folder.sandbox,
                 posts=self.settings.sandbox_posts,
@@ -321,6 +322,7 @@ class Build:
         for post in rest:
             self._tally.expect(post)
         judged = ahead.finish(_by_turns(rest))
+        self._calls.close()  # before those processes start that look for faces
         self._scrape.clear_up(selected)
         self._note_hosts()
         report, self._items = recall_stage(self._scrape, selected, self.catalog)
@@ -352,6 +354,7 @@ class Build:
             claims=self._claims,
             threads=scrape.threads,
             per_host=scrape.per_host,
+            calls=self._calls,
             said=lambda post: self._said(stage, post),
             tally=self._tally,
             stop=self._stop,

@@ -22,7 +22,14 @@ def test_drawn_pictures_are_measured(flow: Flow) -> None:
     assert answer.code == 0, answer.err
     assert "12 pictures" in answer.out
     assert all(
-        word in answer.out for word in ("animeface-script", "three_quarter", "96 to 191 px", "calibration error")
+        word in answer.out
+        for word in (
+            "animeface-script",
+            "three_quarter",
+            "96 to 191 px",
+            "view: profile",
+            "What the default recipe does",
+        )
     )
     assert {path.name for path in (flow.home / "out").iterdir()} == {
         "faces.csv",
@@ -32,8 +39,10 @@ def test_drawn_pictures_are_measured(flow: Flow) -> None:
     }
     with (flow.home / "out" / "faces.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    (easy,) = [row for row in rows if (row["way"], row["group"]) == ("animeface", "plain")]
+    (easy,) = [row for row in rows if (row["way"], row["of"], row["group"]) == ("animeface", "group", "plain")]
     assert int(easy["faces"]) > 0
+    assert float(easy["recall_low"]) < float(easy["recall"])
+    assert {"view", "style", "tilt", "covered", "tag", "rule", "score"} < {row["of"] for row in rows}
     for name in ("faces.png", "cases.png"):
         with Pictures.open(flow.home / "out" / name) as picture:
             picture.load()
