@@ -127,7 +127,7 @@ def test_a_changed_order_judges_what_it_must(tmp_path: Path) -> None:
 
 
 def test_a_crop_holds_what_was_said_last_of_its_face(tmp_path: Path) -> None:
-    """Whoever looks for faces otherwise has them cut anew, in the same places too: what is thought of them may change."""
+    """Who looks for faces otherwise has them cut anew, in the same places too: what is thought of them may change."""
     folder, data = _pictures(tmp_path / "mine"), tmp_path / "data"
     _, before = _built(folder, data)
 
