@@ -13,23 +13,14 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.colours import colours_of, lab_of
+from pipeline.eyes import Place, eyes_of, look_up, tilt_of, usual_eyes
 from pipeline.pixels import BadImage, Picture, Pixels, cut, cut_turned, encode_png, phash, resize
-from pipeline.records import Box, Detection, FaceCrop, Landmarks, Reason
+from pipeline.records import Box, Detection, FaceCrop, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 from pipeline.workers import Crashed, TimedOut, Workers
 
 _MEASURED_AT = 128  # pixels a side; so that sharpness does not depend on the size of the crop
-
-# Where parts of a face may be, in sides of its box. Drawn eyes are 0.38 apart, and 0.07 above its middle.
-_EYES_APART = (0.2, 0.65)
-_EYES_OFF = 0.25  # how far the middle between them may lie from the middle of the box, each way
-_MOUTH_BELOW = (0.1, 0.6)  # below the line of the eyes, square to it
-_MOUTH_ASIDE = 0.25
-_STEEPEST = 45.0  # degrees; beyond it the eyes are rather two other things
-_LEAST_TURN = 1.0  # degrees; what whole pixels of landmarks cannot tell is not worth new pixels
-# Where the eyes are when nobody says so: across and down from the middle of the box.
-_USUAL_EYES = ((-0.19, -0.07), (0.19, -0.07))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +33,7 @@ class CropFaces:
 
     zoom: float = 1.5  # side of the window in sides of the face's box
     size: int = 256  # pixels; side of the crop
-    align: str = "none"  # or "eyes": turned until the line of the eyes is level, where the landmarks are good
+    align: str = "none"  # or "eyes": turned until the line of the eyes is level, where the landmarks make a face
     margin_policy: str = "shift"  # a window that leaves the image is moved inwards; or "pad", or "drop"
     max_padding: float = 0.25  # share of the window that may lie outside the image; nothing may with "drop"
     faces: str = "all"  # or "largest": one of each image
@@ -122,7 +113,8 @@ def _cut_from(
 def _cut_one(store: Store, pixels_HWC: Pixels, detection: Detection, wishes: _Wishes) -> Outcome[Detection, FaceCrop]:
     height, width = pixels_HWC.shape[:2]
     eyes = eyes_of(detection)
-    turned = tilt_of(eyes) if eyes and wishes.align == "eyes" else 0.0
+    face = max(detection.box.width, detection.box.height)
+    turned = tilt_of(look_up(eyes, pixels_HWC, face)) if eyes and wishes.align == "eyes" else 0.0
     window = window_about(detection.box, wishes.zoom, turned)
     if wishes.margin_policy == "shift":
         window = shifted_inwards(window, width, height, detection.box)
@@ -139,7 +131,7 @@ def _cut_one(store: Store, pixels_HWC: Pixels, detection: Detection, wishes: _Wi
     colours = colours_of(
         crop_HWC,
         eyes=((places[0][0] * scale, places[0][1] * scale), (places[1][0] * scale, places[1][1] * scale)),
-        face=max(detection.box.width, detection.box.height) * scale,
+        face=face * scale,
     )
     crop = FaceCrop(
         sha256=store.put(encode_png(crop_HWC)),
@@ -155,9 +147,6 @@ def _cut_one(store: Store, pixels_HWC: Pixels, detection: Detection, wishes: _Wi
         **dataclasses.asdict(colours),
     )
     return Kept(detection, (crop,))
-
-
-Place = tuple[float, float]  # x and y, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,46 +184,6 @@ class Square:
         cosine, sine = self.direction
         x, y = place[0] - self.x, place[1] - self.y
         return self.side / 2 + x * cosine + y * sine, self.side / 2 - x * sine + y * cosine
-
-
-def eyes_of(detection: Detection) -> tuple[Place, Place] | None:
-    """Give the eyes, the one that is seen on the left first; None where there are no landmarks that make a face."""
-    marks, box = detection.landmarks, detection.box
-    if marks is None or not _make_a_face(marks, box):
-        return None
-    return marks.right_eye, marks.left_eye
-
-
-def _make_a_face(marks: Landmarks, box: Box) -> bool:
-    """Say whether eyes and mouth are where they can be in a box: a guess of a detector that saw none is far off."""
-    (x0, y0), (x1, y1) = marks.right_eye, marks.left_eye
-    side = max(box.width, box.height)
-    apart = math.hypot(x1 - x0, y1 - y0)
-    if not _EYES_APART[0] <= apart / side <= _EYES_APART[1] or abs(tilt_of(((x0, y0), (x1, y1)))) > _STEEPEST:
-        return False
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    cosine, sine = (x1 - x0) / apart, (y1 - y0) / apart
-    mouth_x, mouth_y = marks.mouth[0] - x, marks.mouth[1] - y
-    aside, below = mouth_x * cosine + mouth_y * sine, mouth_y * cosine - mouth_x * sine
-    return (
-        max(abs(x - box.left - box.width / 2), abs(y - box.top - box.height / 2)) <= _EYES_OFF * side
-        and _MOUTH_BELOW[0] <= below / side <= _MOUTH_BELOW[1]
-        and abs(aside) <= _MOUTH_ASIDE * side
-    )
-
-
-def tilt_of(eyes: tuple[Place, Place]) -> float:
-    """Say by how many degrees the line of the eyes falls to the right, to one decimal; 0 where it is all but level."""
-    (x0, y0), (x1, y1) = eyes
-    tilt = round(math.degrees(math.atan2(y1 - y0, x1 - x0)), 1)
-    return 0.0 if abs(tilt) < _LEAST_TURN else tilt
-
-
-def usual_eyes(box: Box) -> tuple[Place, Place]:
-    """Say where the eyes are in a box, as a rule."""
-    side, x, y = max(box.width, box.height), box.left + box.width / 2, box.top + box.height / 2
-    left, right = ((x + across * side, y + down * side) for across, down in _USUAL_EYES)
-    return left, right
 
 
 def window_about(box: Box, zoom: float, turned: float = 0.0) -> Square:

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline import colours, labels
 from pipeline.colours import Colours, colours_of
-from pipeline.crop import crop_face, usual_eyes, window_about
+from pipeline.crop import crop_face, window_about
+from pipeline.eyes import usual_eyes
 from pipeline.pixels import Pixels
 from pipeline.sandbox.draw import CAST, pose_at, scene
 from pipeline.sandbox.figure import EYES, HAIR, Character, draw_figures, face_truth
