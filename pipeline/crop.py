@@ -234,7 +234,7 @@ def outside(window: Square, width: int, height: int) -> float:
     for axis, sign, edge in ((0, 1, 0), (0, -1, -width), (1, 1, 0), (1, -1, -height)):
         inside = list(_clipped(inside, axis, sign, edge))
     doubled = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in itertools.pairwise([*inside, *inside[:1]]))
-    return round(1 - doubled / 2 / window.side**2, 6)
+    return max(0.0, round(1 - doubled / 2 / window.side**2, 6))
 
 
 def _clipped(corners: list[Place], axis: int, sign: int, edge: float) -> Iterator[Place]:
