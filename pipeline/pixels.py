@@ -11,7 +11,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagehash
@@ -305,23 +305,40 @@ def cut_turned(pixels_HWC: Pixels, middle: tuple[float, float], side: float, deg
     """
     step = side / size
     whole = max(1, int(step / _STEEPEST))
-    reach = math.ceil(side * 0.71) + 8 * whole  # half a diagonal, and the kernel
+    reach = whole * (math.ceil(side * 0.71 / whole) + 8)  # half a diagonal, and the kernel
     left, top = math.floor(middle[0]) - reach, math.floor(middle[1]) - reach
-    around_HWC = cut(pixels_HWC, Box(left=left, top=top, width=2 * reach, height=2 * reach))
-    if whole > 1:
-        around_HWC = np.array(Image.fromarray(around_HWC).reduce(whole))
+    around_HWC = _averaged(pixels_HWC, Box(left=left, top=top, width=2 * reach, height=2 * reach), whole)
     step /= whole
     across, down = (round(way * step * _ONE) for way in _direction(degrees))
     odd = 2 * np.arange(size, dtype=np.int64) + 1 - size  # twice the distance from the middle
     start_x, start_y = (round(at * _ONE / whole) - _ONE // 2 for at in (middle[0] - left, middle[1] - top))
-    x = start_x + (odd[None, :] * across - odd[:, None] * down) // 2
-    y = start_y + (odd[None, :] * down + odd[:, None] * across) // 2
-    return _sampled(around_HWC, x.ravel(), y.ravel(), step).reshape(size, size, 3)
+    out_HWC = np.empty((size, size, 3), np.uint8)
+    for first in range(0, size, _ROWS):
+        rows = odd[first : first + _ROWS, None]
+        x = start_x + (odd * across - rows * down) // 2
+        y = start_y + (odd * down + rows * across) // 2
+        out_HWC[first : first + _ROWS] = _sampled(around_HWC, x.ravel(), y.ravel(), step).reshape(-1, size, 3)
+    return out_HWC
+
+
+def _averaged(pixels_HWC: Pixels, window: Box, whole: int) -> Pixels:
+    """Cut *window* out and average squares of *whole* pixels, in bands: all of it may be larger than the picture."""
+    if whole == 1:
+        return cut(pixels_HWC, window)
+    bands = range(window.top, window.bottom, rows := whole * max(1, _BAND // whole))
+    heights = (min(rows, window.bottom - top) for top in bands)
+    return np.concatenate(
+        [
+            np.array(Image.fromarray(cut(pixels_HWC, replace(window, top=top, height=height))).reduce(whole))
+            for top, height in zip(bands, heights, strict=True)
+        ]
+    )
 
 
 _ONE = 1 << 16  # fixed point: one pixel
 _PHASES = 256  # places between two pixels that have weights of their own
 _WEIGHT = 1 << 12  # fixed point: the sum of the weights in a row
+_ROWS = 64  # of what is made at once
 _STEEPEST = 1.5  # pixels a pixel, above which whole pixels are averaged first
 
 
