@@ -274,6 +274,25 @@ def test_follows_a_colour_profile() -> None:
     assert tuple(broken) == tuple(other) == (255, 0, 0)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "CMYK"])
+def test_no_profile_harms(mode: str) -> None:
+    """Cut anywhere or with any bytes changed, a profile changes colours at most."""
+    whole = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    whole = whole.replace("sRGB".encode("utf-16-be"), "xxxx".encode("utf-16-be"))
+    dice = random.Random(5)
+    for _ in range(60):
+        profile = bytearray(whole[: dice.choice((len(whole), dice.randrange(len(whole))))])
+        for at in dice.sample(range(len(profile)), min(len(profile), 6)):
+            profile[at] = dice.randrange(256)
+        kind = "JPEG" if mode == "CMYK" else "PNG"
+
+        assert decode(saved(scene(8, 8).convert(mode), kind, icc_profile=bytes(profile)), max_pixels=LIMIT).shape == (
+            8,
+            8,
+            3,
+        )
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
 @pytest.mark.parametrize("at_least", [100, 333, 640, 5000])
 def test_reduced_but_not_below(kind: str, at_least: int) -> None:
