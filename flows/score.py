@@ -19,9 +19,9 @@ from pipeline.benchmark.ways import SMALLEST
 from pipeline.catalog import Catalog
 from pipeline.detect import DetectFaces
 from pipeline.errors import UsageError
+from pipeline.folder import DataFolder
 from pipeline.recipe import Recipe
 from pipeline.records import Box, FaceCrop, Verdict
-from pipeline.run import DataFolder
 from pipeline.sandbox import hard
 from pipeline.score import SURE, UNLIKELY, Evidence, Model
 from pipeline.stage import Kept
@@ -106,7 +106,9 @@ def fit_on_drawings(
     first = [Example(evidence=_first(one.evidence), face=one.face, group=one.group) for one in examples]
     quick = score.fit([one.evidence for one in first], [one.face for one in first], Model())
     doubtful = [one for one in examples if UNLIKELY <= quick.probability(_first(one.evidence)) < SURE]
-    about = f"{pictures} hard pictures, version {hard.VERSION}, seed {seed}, faces from {SMALLEST} px: {len(first)} places"
+    about = (
+        f"{pictures} hard pictures, version {hard.VERSION}, seed {seed}, faces from {SMALLEST} px: {len(first)} places"
+    )
     return _fitted([*first, *doubtful], Model(), detectors, about, out)
 
 
@@ -127,7 +129,9 @@ def _seen(drawn: Sequence[hard.Labelled], detectors: tuple[str, ...], workers: i
             shown.progress("look", done, len(pictures))
             if isinstance(outcome, Kept):
                 evidence = {one.box: dict(one.evidence) for one in outcome.outputs}
-                hits = judge("", [pictures[outcome.item.sha256]], [[_guess(one.box, one.score) for one in outcome.outputs]])
+                hits = judge(
+                    "", [pictures[outcome.item.sha256]], [[_guess(one.box, one.score) for one in outcome.outputs]]
+                )
                 examples += [
                     Example(evidence=evidence[hit.guess.box], face=hit.face is not None, group=outcome.item.sha256)
                     for hit in hits.hits

@@ -261,7 +261,7 @@ class DetectSection(_Section):
     """Where the faces are."""
 
     detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=4)
-    """Of `lbpcascade`, `drawn_faces`, `animeface` and .toml files of models: the last judges what the others propose."""
+    """`lbpcascade`, `drawn_faces`, `animeface` or the .toml of a model; the last judges what the others propose."""
     side: int = Field(640, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)

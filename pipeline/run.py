@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pipeline import score
 from pipeline.ahead import Ahead
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
@@ -55,7 +56,7 @@ from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept, Stage, StageReport, fingerprint
-from pipeline.workers import Workers
+from pipeline.workers import Calls, Workers
 
 STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
 ROOM = 1000  # files of one host that may wait while the boards are still read; the others wait in the catalog
@@ -117,6 +118,8 @@ class Build:
             stack.enter_context(self.folder.enter())
             stack.enter_context(self.folder.lock(self.recipe.name))
             self.recipe = with_detectors_at_hand(self.recipe, self._say)
+            own = self.recipe.filter.score
+            self._score = score.load(Path(own), self.recipe.detect.detectors) if own else None
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
             self._claims = Claims(self.folder.claims)
@@ -126,10 +129,11 @@ class Build:
             stack.callback(self._hosts.close)
             self._clients = stack.enter_context(ExitStack())
             self._client_of: dict[tuple[str, bool], Client] = {}  # by source, and whether by a documented way
-            self._workers = Workers(
-                self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
-            )
+            count, timeout_s = self.settings.workers or os.cpu_count() or 1, self.recipe.detect.timeout_s
+            self._workers = Workers(count, timeout_s=timeout_s)
             stack.callback(self._workers.close)
+            self._calls = Calls(count, timeout_s=timeout_s)
+            stack.callback(self._calls.close)
             self._sandbox = OwnBoard(
                 self.folder.sandbox,
                 posts=self.settings.sandbox_posts,
@@ -318,6 +322,7 @@ class Build:
         for post in rest:
             self._tally.expect(post)
         judged = ahead.finish(_by_turns(rest))
+        self._calls.close()  # before those processes start that look for faces
         self._scrape.clear_up(selected)
         self._note_hosts()
         report, self._items = recall_stage(self._scrape, selected, self.catalog)
@@ -349,6 +354,7 @@ class Build:
             claims=self._claims,
             threads=scrape.threads,
             per_host=scrape.per_host,
+            calls=self._calls,
             said=lambda post: self._said(stage, post),
             tally=self._tally,
             stop=self._stop,
@@ -416,6 +422,7 @@ class Build:
             min_sharpness=wanted.min_sharpness,
             min_contrast=wanted.min_contrast,
             min_chroma=wanted.min_chroma,
+            model=self._score,
         )
 
     def _review(self) -> ReviewCrops:
@@ -604,10 +611,10 @@ def _by_turns(posts: Iterable[Post]) -> list[Post]:
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
-    """Leave the cascade out, loudly, where its file is not to be had; the release's recipe then says so too.
+    """Take our own cascade, loudly, where the third-party one is not to be had; the release's recipe then says so too.
 
     Raises:
-        DetectorError: The recipe wants nothing but the cascade, or a model that is blind.
+        DetectorError: The recipe wants nothing but that cascade, or a model that is blind.
         RecipeError: A model is not where the recipe says, or not what it must be.
     """
     for name in recipe.detect.detectors:
@@ -618,14 +625,13 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
     try:
         lbpcascade.find()
     except DetectorError as error:
-        if "animeface" not in recipe.detect.detectors:
+        named = recipe.detect.detectors
+        if len(named) == 1:
             raise
-        say(
-            "WARNING: animeface works alone, so fewer faces are found and none is agreed on: all wait for a person, "
-            f"unless review.accept_alone is 1 or less. {error}"
-        )
-        alone = recipe.detect.model_copy(update={"detectors": ("animeface",)})
-        return recipe.model_copy(update={"detect": alone})
+        instead = () if lbpcascade.OWN in named else (lbpcascade.OWN,)
+        others = tuple(one for name in named for one in (instead if name == "lbpcascade" else (name,)))
+        say(f"WARNING: {'+'.join(others)} find the faces, not {'+'.join(named)}, so another dataset comes out. {error}")
+        return recipe.model_copy(update={"detect": recipe.detect.model_copy(update={"detectors": others})})
     return recipe
 
 
