@@ -51,19 +51,19 @@ class Lap:
     way: str
     seconds: dict[str, float] = field(default_factory=dict)  # of the wall, by paper
     pictures: dict[str, int] = field(default_factory=dict)  # looked at in that time
-    cpu_s: float = 0.0  # of all of its workers
+    cpu_s: dict[str, float] = field(default_factory=dict)  # of all of its workers
     peak_bytes: int = 0  # of the largest of its workers; 0 where it cannot be measured
     judged: Judged = field(default_factory=lambda: judge("", [], []))
 
-    def per_second(self, *papers: str) -> float:
-        """Pictures, with two workers; of these papers, or of all."""
-        which = papers or tuple(self.seconds)
-        return sum(self.pictures[one] for one in which) / sum(self.seconds[one] for one in which)
-
     @property
-    def cpu_of_one(self) -> float:
-        """Seconds of a processor for one picture."""
-        return self.cpu_s / sum(self.pictures.values())
+    def per_second(self) -> float:
+        """Pictures, with two workers."""
+        return sum(self.pictures.values()) / sum(self.seconds.values())
+
+    def cpu_of_one(self, *papers: str) -> float:
+        """Seconds of a processor for one picture; of these papers, or of all."""
+        which = papers or tuple(self.seconds)
+        return sum(self.cpu_s[one] for one in which) / sum(self.pictures[one] for one in which)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ def race(teams: Mapping[str, _Looking], ours: str, pictures: Sequence[Picture], 
             seen[way] |= found
             lap.seconds[paper] = lap.seconds.get(paper, 0.0) + wall_s
             lap.pictures[paper] = lap.pictures.get(paper, 0) + len(some) * times
-            lap.cpu_s += cpu_s
+            lap.cpu_s[paper] = lap.cpu_s.get(paper, 0.0) + cpu_s
         order = order[1:] + order[:1]
     for way, lap in laps.items():
         lap.peak_bytes = teams[way].peak_bytes()

@@ -57,12 +57,9 @@ def _of_faces(measured: Measured) -> Iterator[Promise]:
     for script, times in TIMES.items():
         other = measured.lap(script)
         if ours and other:
-            ratio = ours.per_second() / other.per_second()
-            parts = ", ".join(
-                f"{paper} {ours.per_second(paper) / other.per_second(paper):.1f}" for paper in ours.seconds
-            )
-            used = other.cpu_of_one / ours.cpu_of_one
-            shown = f"{ratio:.1f} × ({parts}; by processor time {used:.1f})"
+            ratio, used = ours.per_second / other.per_second, other.cpu_of_one() / ours.cpu_of_one()
+            parts = (f"{paper} {other.cpu_of_one(paper) / ours.cpu_of_one(paper):.1f}" for paper in ours.cpu_s)
+            shown = f"{ratio:.1f} × (processor time {used:.1f}: {', '.join(parts)})"
             yield Promise(f"pictures/s, × {script}", f"≥ {times}", shown, ratio >= times)
     faster = measured.scaling.faster
     yield Promise("2 workers, × 1 worker", f"≥ {SCALING}", f"{faster:.2f} ×", faster >= SCALING)
@@ -102,9 +99,9 @@ def faces_speed(measured: Measured) -> Table:
     rows = [
         [
             lap.way,
-            f"{lap.per_second():.2f}",
-            *(f"{lap.per_second() / other.per_second():.1f}" for other in scripts),
-            f"{lap.cpu_of_one:.3f}",
+            f"{lap.per_second:.2f}",
+            *(f"{lap.per_second / other.per_second:.1f}" for other in scripts),
+            f"{lap.cpu_of_one():.3f}",
             f"{lap.peak_bytes / 1e6:.0f}" if lap.peak_bytes else "",
         ]
         for lap in measured.laps
