@@ -16,6 +16,7 @@ from rich.console import Console
 
 from bench import boards as downloads
 from bench import cost, pool, tables
+from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
 from bench.report import Table, machine, markdown, show
@@ -40,11 +41,13 @@ ONE_DECODE = 60  # pictures
 OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 600
 
 ABOUT = """\
-Measure, as ratios in one run: the detection stage against the usual scripts on the same pictures of the sandbox, whole
-builds of the sandbox against what was drawn, and the downloader against what is promised, by the boards' own logs."""
+Measure, as ratios in one run: how well and how fast faces are found on hard pictures as large as originals, the
+detection stage against the usual scripts on the same pictures of the sandbox, whole builds of the sandbox against what
+was drawn, and the downloader against what is promised, by the boards' own logs."""
 MORE = """\
 Examples:
   python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
+  python -m bench --only faces               how well and how fast faces are found on pictures of 1 to 4 megapixels
   python -m bench --only detect --posts 120  a quick look at the detection stage
   python -m bench --only processes --posts 120  what harm costs them, and how much memory they take
   python -m bench --only build --posts 120   a quick look at whole builds
@@ -79,13 +82,14 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
     """Measure; give what to know of the machine and the run, and the tables."""
     began, about, shown = time.monotonic(), machine(), list[Table]()
     with Progress() as progress:
-        if only != "sources":
-            cascade = find_cascade()
+        cascade = only == "sources" or find_cascade()
+        if not cascade:
+            about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
+        if only in {None, "faces"}:
+            measured = originals.measure(size / DEFAULT_POSTS, progress)
+            shown += [tables.faces_promised(measured), tables.faces_speed(measured), tables.faces_found(measured)]
+        if only in {None, "detect", "build"}:
             shown += faces(only, size, progress, cascade=cascade)
-            if not cascade:
-                about.append(
-                    "Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`)."
-                )
         if only in {None, "sources"}:
             shown += sources(size / DEFAULT_POSTS, progress)
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
@@ -206,7 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=("detect", "processes", "build", "sources"), help="measure this part alone")
+    parts = ("faces", "detect", "processes", "build", "sources")
+    parser.add_argument("--only", choices=parts, help="measure this part alone")
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"
     )
