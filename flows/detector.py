@@ -222,7 +222,7 @@ def _proof(picture: Coloured, detector: OnnxDetector) -> tuple[float, Pixels]:
     """Cut the largest face out with what is around it; give also how sure the detector is of it."""
     face = max(picture.faces, key=lambda one: one.width)
     height, width = picture.pixels_HWC.shape[:2]
-    reach = face.width // 2
+    reach = face.width
     left, top = max(0, face.left - reach), max(0, face.top - reach)
     cut_HWC = picture.pixels_HWC[top : min(height, face.bottom + reach), left : min(width, face.right + reach)]
     proof_HWC = fit(cut_HWC, _PROOF_SIDE)
