@@ -269,10 +269,11 @@ def _made(called: str, config: DetectorConfig, start: str, without_faces: Path |
     changed = "".join(f" -p {key}={value}" for key, value in asdict(config).items() if value != usual[key])
     settings = ", ".join(f"{key} {value}" for key, value in asdict(config).items())
     more = ", and on a folder of pictures without faces" if without_faces else ""
-    begun = "" if start == SCRATCH else f", from {start if start == onnx.OWN else Path(start).name}"
+    usually = SCRATCH if called == SANDBOX else onnx.OWN
+    begun = "" if start == usually else f" --from {start if start == SCRATCH else Path(start).name}"
     return [
-        f"A network that finds faces, trained by kaoset {__version__} on what is named here{begun}{more}:",
-        f"flow run train-detector {called}{changed}",
+        f"A network that finds faces, trained by kaoset {__version__} on what is named here{more}:",
+        f"flow run train-detector {called}{begun}{changed}",
         f"({settings}; {_versions()})",
     ]
 
