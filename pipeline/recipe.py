@@ -275,8 +275,14 @@ class CropSection(_Section):
     """Side of the window in sides of the face's box."""
     size: int = Field(256, ge=16, le=2048)
     """Side of the crop, pixels; faces whose window is smaller are dropped, never enlarged."""
+    align: Literal["none", "eyes"] = "none"
+    """`eyes`: turn the window until the eyes are level, where the detector saw them in plausible places."""
+    margin_policy: Literal["shift", "pad", "drop"] = "shift"
+    """A window that leaves the image is moved inwards (`shift`), kept about the face (`pad`), or dropped (`drop`)."""
     max_padding: float = Field(0.25, ge=0, le=1)
     """Largest share of the window that may lie outside the image; its edge is repeated there."""
+    faces: Literal["all", "largest"] = "all"
+    """`largest`: take one face of each image."""
 
 
 class DedupSection(_Section):
@@ -315,8 +321,12 @@ class SplitSection(_Section):
 
 
 class ReleaseSection(_Section):
-    """What is published beside the crops, the manifest and the arrays."""
+    """How the crops are published, and what beside them, the manifest and the arrays."""
 
+    image_format: Literal["png", "jpg", "webp"] = "png"
+    """Of the crops in `images/`; arrays and zip are made from the crops themselves, whatever is chosen here."""
+    quality: int = Field(95, ge=1, le=100)
+    """Of `jpg` and `webp`, which lose something."""
     formats: tuple[Literal["stylegan"], ...] = ("stylegan",)
     """`stylegan`: the zip that StyleGAN2-ADA, StyleGAN3 and R3GAN read; the crop size must be a power of two."""
 

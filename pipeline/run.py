@@ -384,7 +384,7 @@ class Build:
         self._cut = cut.judged
         return report
 
-    def _detect(self, follow: Follow[Any]) -> DetectFaces:
+    def _detect(self, follow: Follow[Any] | None = None) -> DetectFaces:
         detect = self.recipe.detect
         return DetectFaces(
             detectors=detect.detectors,
@@ -400,7 +400,11 @@ class Build:
         return CropFaces(
             zoom=crop.zoom,
             size=crop.size,
+            align=crop.align,
+            margin_policy=crop.margin_policy,
             max_padding=crop.max_padding,
+            faces=crop.faces,
+            found_by=fingerprint(self._detect()),
             max_pixels=self.recipe.scrape.max_pixels,
             workers=self._workers,
         )
@@ -443,6 +447,7 @@ class Build:
             reports=[*self.reports, done],
             train_size=self.recipe.train.size,
             formats=self.recipe.release.formats,
+            quality=self.recipe.release.quality,
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
@@ -455,7 +460,7 @@ class Build:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
             split = split_of(crop.family, self.recipe.seed, shares)
-            rows.append(row(crop, image, post, decisions.get(crop.sha256), split))
+            rows.append(row(crop, image, post, decisions.get(crop.sha256), split, self.recipe.release.image_format))
         return rows
 
     def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:

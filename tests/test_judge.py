@@ -124,3 +124,14 @@ def test_a_changed_order_judges_what_it_must(tmp_path: Path) -> None:
     assert (_judged(small), [crop.size for crop in crops]) == ((0, 2), [32, 32])
     assert (_judged(other), [crop.size for crop in moved]) == ((3, 2), [64, 64])
     assert _judged(same) == (0, 0)
+
+
+def test_a_crop_holds_what_was_said_last_of_its_face(tmp_path: Path) -> None:
+    """Who looks for faces otherwise has them cut anew, in the same places too: what is thought of them may change."""
+    folder, data = _pictures(tmp_path / "mine"), tmp_path / "data"
+    _, before = _built(folder, data)
+
+    reports, crops = _built(folder, data, "filter.min_face=40")
+
+    assert [crop.id for crop in crops] == [crop.id for crop in before]
+    assert _judged(reports) == (3, 2)
