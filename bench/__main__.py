@@ -88,7 +88,7 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
         if only in {None, "faces"}:
             measured = originals.measure(size / DEFAULT_POSTS, progress)
             shown += [tables.faces_promised(measured), tables.faces_speed(measured), tables.faces_found(measured)]
-        if only in {None, "detect", "build"}:
+        if only in {None, "detect", "processes", "build"}:
             shown += faces(only, size, progress, cascade=cascade)
         if only in {None, "sources"}:
             shown += sources(size / DEFAULT_POSTS, progress)
@@ -210,8 +210,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parts = ("faces", "detect", "processes", "build", "sources")
-    parser.add_argument("--only", choices=parts, help="measure this part alone")
+    parser.add_argument(
+        "--only", choices=("faces", "detect", "processes", "build", "sources"), help="measure this part alone"
+    )
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"
     )
