@@ -31,7 +31,7 @@ MAX_PIXELS = 120_000_000
 TIMEOUT_S = 2.0  # for one picture, where some never end
 HARM_MEMORY = 3 << 28  # bytes; so much a process may take where some take all
 BAD_SHARE = 0.01
-SIZES = (4, 25, 40, 100)  # megapixels
+SIZES = (4, 25, 36, 100)  # megapixels
 PROC = Path("/proc")
 
 Progress = Callable[[str, int, int], None]  # what, done, total
