@@ -115,7 +115,7 @@ def _look(
     """Find the faces of one image, and do with them what follows, in a worker."""
     try:
         picture = Picture(store.get(image.sha256), max_pixels=max_pixels)
-        faces = _faces(picture.reduced(how.side * CLOSER), how, image)
+        faces = _faces(picture.reduced(round(how.side * CLOSER)), how, image)
     except BadImage as bad:
         return Dropped(image, bad.reason, bad.detail)
     if not faces:

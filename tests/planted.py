@@ -145,7 +145,7 @@ class Touchy:
     name = "touchy"
     smallest = 1.0
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         height, width = pixels_HWC.shape[:2]
         match tuple(int(band) for band in pixels_HWC[height // 2, width // 2]):
             case (200, 0, 0):

@@ -126,7 +126,7 @@ class OnnxDetector:
         detector._look_at_proof()
         return detector
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         """Find faces; all that the model says of a picture is measured in that picture's pixels.
 
         Raises:
