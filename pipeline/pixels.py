@@ -615,6 +615,8 @@ def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image  # `convert` would copy it, and a picture of 25 megapixels takes 100 MB
     if image.mode not in {"LA", "RGBA"}:
         return image.convert("RGB")
     plain = Image.new("RGB", image.size)

@@ -372,6 +372,17 @@ def test_a_hundred_megapixels_fit(tmp_path: Path) -> None:
     assert size == 300_000_000
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_lies_in_memory_once_as_it_is_decoded_and_once_as_pixels(tmp_path: Path, kind: str) -> None:
+    """Four bytes a pixel and three: 25 megapixels are looked at in full in 175 MB."""
+    (tmp_path / "large").write_bytes(saved(Image.new("RGB", (5000, 5000), (9, 99, 199)), kind))
+
+    with Workers(1, memory=280 << 20) as workers:  # of which a process has some eighty before it begins
+        ((_, size),) = workers.map(planted.look_in_full, [tmp_path / "large"])
+
+    assert size == 75_000_000
+
+
 def test_reduced_picture_hashes_alike() -> None:
     """The hash of a picture hardly moves when it is saved smaller, in another format."""
     large, small = scene(1200, 800), scene(1200, 800).resize((500, 333))

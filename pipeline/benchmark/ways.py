@@ -16,7 +16,7 @@ from pipeline.benchmark import MAX_PIXELS, Fate, Guess, Judged, Picture, judge
 from pipeline.detect import DetectFaces
 from pipeline.detectors import DETECTORS, Detector, build, lbpcascade
 from pipeline.errors import DetectorError, RecipeError, UsageError
-from pipeline.recipe import load
+from pipeline.recipe import Recipe, load
 from pipeline.records import Box, Detection
 from pipeline.stage import Dropped, Kept
 from pipeline.store import Store
@@ -88,12 +88,24 @@ _NEEDED: dict[str, tuple[str, ...]] = {ANIMEFACE_SCRIPT: ("animeface",), CASCADE
 
 def usual() -> tuple[str, ...]:
     """Name the ways that this machine can compare: the scripts; the default recipe's detectors, alone and together."""
-    scripts = [name for name, needed in _NEEDED.items() if all(map(_here, needed))]
-    detectors = [name for name in load("default").detect.detectors if _here(name)]
-    return tuple(dict.fromkeys([*scripts, *detectors, "+".join(detectors)]))
+    scripts = [name for name, needed in _NEEDED.items() if all(map(_at_hand, needed))]
+    together = of_recipe(load("default"))
+    return tuple(dict.fromkeys([*scripts, *together.split("+"), together]))
 
 
-def _here(name: str) -> bool:
+def of_recipe(recipe: Recipe) -> str:
+    """Name the way of a recipe's detectors, as far as this machine has them.
+
+    Raises:
+        DetectorError: It has none of them.
+    """
+    there = [name for name in recipe.detect.detectors if _at_hand(name)]
+    if not there:
+        raise DetectorError(f"none of {', '.join(recipe.detect.detectors)} is to be had here; `flow cascades fetch`")
+    return "+".join(there)
+
+
+def _at_hand(name: str) -> bool:
     try:
         build(name)
     except DetectorError:

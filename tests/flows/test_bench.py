@@ -82,3 +82,13 @@ def test_what_is_wrong_is_told_in_a_line(flow: Flow, words: tuple[str, str], com
     assert answer.code == 2
     assert complaint in answer.complaint
     assert {path.name for path in flow.home.iterdir()} == {"labels.csv"}
+
+
+def test_labels_cannot_steer_the_terminal(flow: Flow) -> None:
+    """A name with the codes of a terminal, or with a line of its own, is told without them."""
+    (flow.home / "labels.csv").write_text('file,left,top,width,height\n"\x1b[31mred\nflow: done",1,2,3,4\n')
+
+    answer = flow("bench", "faces", "--truth", "labels.csv", "--detectors", "animeface")
+
+    assert answer.code == 2
+    assert "names \ufffd[31mred\ufffdflow: done, which is not in" in answer.complaint
