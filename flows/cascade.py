@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
-from PIL import Image as Pictures
 from rich.table import Table
 
 from flows.jobs import terminated
+from flows.lessons import SANDBOX, divided, of_hard, of_sandbox, read, released
+from flows.lessons import backgrounds as of_backgrounds
 from flows.show import Display
-from pipeline.catalog import Catalog
 from pipeline.detectors import lbpcascade
-from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
-from pipeline.export import find_release
+from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError
 from pipeline.folder import DataFolder
-from pipeline.manifest import split_of
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
 from pipeline.train.cascade import CascadeConfig, Progress, train
 from pipeline.train.cascade_file import to_xml
-from pipeline.train.labelled import Source, choose, load, of_backgrounds, of_release
+from pipeline.train.labelled import Source, choose, load
 from pipeline.train.trial import Trial, trials
 from pipeline.train.windows import Labelled
-from pipeline.verify import verify
 
-SANDBOX = "sandbox"  # what is learnt from, instead of a release
 WORTH_TRYING = 1e-3  # share of other windows that may pass: OpenCV's grouping takes minutes of what lets through more
 TILT = 25.0  # degrees; what leans more has its pattern elsewhere
 OCCLUDED = 0.35  # share of a face that is covered; of what is covered more there is too little to learn
-SHARES = {"learnt": 0.8, "held out": 0.2}  # of the pictures; what is alike is on one side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +96,9 @@ def train_cascade(
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; name a file in it, such as {out / 'mine.xml'}")
     if backgrounds is not None:
-        sources += _backgrounds(backgrounds)
-    learnt, held_out = _divided(_load(choose(sources, config.pictures, config.seed), display), config.seed)
+        sources += of_backgrounds(backgrounds)
+    chosen = choose(sources, config.pictures, config.seed)
+    learnt, held_out = divided(read(load(chosen), len(chosen), display), config.seed)
     display.say(
         f"learns from {len(learnt)} pictures with {sum(len(one.faces) for one in learnt)} faces; "
         f"{len(held_out)} are held out, to try it on"
@@ -158,85 +154,13 @@ def _sources(
         easy = posts.build(folder.sandbox, config.drawings, config.seed, partial(display.progress, "draw"))
         count = max(1, config.drawings // 2)
         difficult = hard.build(folder.sandbox, count, config.seed, partial(display.progress, "draw hard"))
-        return SANDBOX, [*of_sandbox(easy), *of_hard(difficult)]
-    release = find_release(folder.releases, name)
-    faults = verify(release)
-    if faults:
-        raise WorldError(f"{release}: not sound ({faults[0]}), so it is not learnt from; see `flow verify {release}`")
-    called = f"{release.resolve().parent.name}/{release.resolve().name}"
-    if not catalog and not folder.catalog.is_file():
-        return called, of_release(release, folder.store, None)
-    known = Catalog(catalog or folder.catalog)
-    try:
-        return called, of_release(release, folder.store, known)
-    finally:
-        known.close()
-
-
-def of_sandbox(drawn: posts.Sandbox) -> list[Source]:
-    """List the drawings of a sandbox board; what is no picture, though it says so, is left out when it is read."""
-    there = [(post, path) for post in drawn.posts if (path := drawn.path(post)) is not None]
-    return [
-        Source(
-            name=f"{post.number:09d}",
-            read=path.read_bytes,
-            width=post.width,
-            faces=tuple(face.box for face in post.truth.faces),
-            family=post.group or "",
-        )
-        for post, path in there
-    ]
-
-
-def of_hard(drawn: Iterable[hard.Labelled]) -> list[Source]:
-    """List hard drawings; a face that no upright window can know is ignored, and so is one of the second style."""
-    return [
-        Source(
-            name=one.path.name,
-            read=one.path.read_bytes,
-            width=_width(one.path),
-            faces=tuple(face.box for face in one.faces if _is_learnt(face)),
-            ignored=tuple(face.box for face in one.faces if not _is_learnt(face)),
-        )
-        for one in drawn
-    ]
-
-
-def _width(path: Path) -> int:
-    with Pictures.open(path) as picture:
-        return picture.width
+        return SANDBOX, [*of_sandbox(easy), *of_hard(difficult, _is_learnt)]
+    return released(folder, catalog, name)
 
 
 def _is_learnt(face: hard.DrawnFace) -> bool:
     seen = face.view is not hard.View.PROFILE and abs(face.tilt) <= TILT and face.occluded <= OCCLUDED
     return seen and face.style is hard.Art.ANIME
-
-
-def _backgrounds(folder: Path) -> list[Source]:
-    found = of_backgrounds(folder.resolve())
-    if not found:
-        raise UsageError(f"{folder}: holds no pictures; name a folder of pictures in which nobody is to be seen")
-    return found
-
-
-def _load(sources: Sequence[Source], display: Display) -> Iterable[Labelled]:
-    unreadable = 0
-    for done, picture in enumerate(load(sources), start=1):
-        display.progress("read", done, len(sources))
-        if picture is None:
-            unreadable += 1
-        else:
-            yield picture
-    if unreadable:
-        display.say(f"{unreadable} files are no whole still pictures and are left out")
-
-
-def _divided(pictures: Iterable[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
-    sides: dict[str, list[Labelled]] = {side: [] for side in SHARES}
-    for one in pictures:
-        sides[split_of(one.family, seed, SHARES)].append(one)
-    learnt, held_out = sides.values()
-    return learnt, held_out
 
 
 def _others(pictures: Sequence[Labelled], display: Display) -> Sequence[Trial]:
@@ -277,5 +201,5 @@ def table(trained: TrainedCascade) -> Table:
     for index, own in enumerate(trained.own):
         both = [own, *trained.other[index : index + 1]]
         cells = [f"{share:.3f}" for one in both for share in (one.precision, one.recall, one.f1)]
-        shown.add_row(str(own.neighbours), *cells)
+        shown.add_row(f"{own.asked:g}", *cells)
     return shown

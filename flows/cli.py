@@ -23,6 +23,7 @@ FLOWS = {
     "publish-dataset": "publish what has been scraped and decided so far",
     "train-gan": "train a GAN on a release",
     "train-cascade": "train a face detector that OpenCV runs, on a release or on drawings",
+    "train-detector": "train a network that finds faces, on a release or on drawings",
 }
 
 app = typer.Typer(
@@ -213,6 +214,64 @@ def train_cascade(
     print(f"cascade: {told}")
     if not trained.finished:
         raise StoppedError("stopped; the stages that were whole are kept, and the same command begins anew")
+
+
+@run.command(
+    "train-detector",
+    epilog="Example: flow run train-detector chitanda/002 --backgrounds landscapes --out chitanda.onnx -p kimg=4",
+)
+def train_detector(
+    release: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RELEASE|sandbox]",
+            help="Folder, recipe/number or recipe; `sandbox`: drawings with known faces; without: the last release.",
+        ),
+    ] = None,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            metavar="KEY=VALUE",
+            help="kimg (how long), batch, side, lr, width, drawings, posts, pictures, seed, precision, or threads.",
+        ),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Pictures in which nobody is to be seen, to learn from as well."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="scratch|FILE",
+            help="The .onnx of such a model, to train it on; without: drawn_net, and for the sandbox scratch.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The .onnx; without: detectors/ in the data folder.")
+    ] = None,
+) -> None:
+    """Train a network that finds faces of a style or a character of your own; it needs the extra [train].
+
+    Accepted crops are faces; what a person rejected is none; any other find is ignored. A fifth of the pictures is
+    held out, to say how good it is, and to choose the score that a face must have. Beside FILE lie a TOML, to be named
+    in detect.detectors, and a picture as proof. Ctrl-C keeps what was learnt so far, beside FILE. Prefect has no part
+    in it.
+    """
+    from flows import detector
+
+    with display() as shown:
+        trained = detector.train_detector(
+            data, release, overrides or [], shown, catalog=catalog, without_faces=backgrounds, start=start, out=out
+        )
+    if trained.own:
+        console().print(detector.table(trained))
+    print(f"detector: {trained.path} ({trained.steps} steps, {trained.bytes:,} bytes)")
+    if not trained.finished:
+        raise StoppedError("stopped; what was learnt so far is kept, and the same command begins anew")
 
 
 @review.command("list", epilog="Example: flow review list --json | jq -r .[].path")

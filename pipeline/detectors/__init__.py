@@ -70,10 +70,18 @@ def _drawn_faces() -> Detector:
     return LbpCascade.ready(OWN)
 
 
+def _drawn_net() -> Detector:
+    from pipeline.detectors.lbpcascade import find  # noqa: PLC0415 -- see above
+    from pipeline.detectors.onnx import OWN, OnnxDetector  # noqa: PLC0415 -- see above
+
+    return OnnxDetector.ready(str(find(OWN).with_suffix(".toml")))
+
+
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "animeface": _animeface,
     "lbpcascade": _lbpcascade,
     "drawn_faces": _drawn_faces,
+    "drawn_net": _drawn_net,
 }
 
 

@@ -23,6 +23,8 @@ from pipeline.errors import DetectorError, RecipeError
 from pipeline.pixels import BadImage, Pixels, decode
 from pipeline.records import Box
 
+OWN = "drawn_net"  # comes with kaoset, beside the cascades
+
 _MOST = 1000  # boxes, the surest, that may cover each other; more are a broken threshold, and take quadratic time
 _MAX_PROOF = 50_000_000  # pixels
 _PROVEN = 16  # pixels of the proof; smaller boxes are those of a wrong scale
@@ -110,6 +112,17 @@ class OnnxDetector:
             RecipeError: A file is missing, changed since, or is not what it should be; or the outputs do not fit.
             DetectorError: It does not see the face of the proof.
         """
+        detector = cls.load(named)
+        _look_at_proof(detector)
+        return detector
+
+    @classmethod
+    def load(cls, named: str) -> OnnxDetector:
+        """Load what `pinned` named, or the TOML of that path, without a look at the proof.
+
+        Raises:
+            RecipeError: The TOML or the weights are missing, changed since, or are not what they should be.
+        """
         pin = _PINNED.fullmatch(named)
         path = Path(pin[1] if pin else named)
         how, weights, sha256 = _read(path)
@@ -122,9 +135,7 @@ class OnnxDetector:
             raise RecipeError(f"{path}: OpenCV cannot read {how.model} as ONNX ({_first_line(error)})") from error
         if net.empty():
             raise RecipeError(f"{path}: {how.model} holds no network")
-        detector = cls(how.name or path.stem, path, net, how)
-        detector._look_at_proof()
-        return detector
+        return cls(how.name or path.stem, path, net, how)
 
     def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         """Find faces; all that the model says of a picture is measured in that picture's pixels.
@@ -192,19 +203,20 @@ class OnnxDetector:
         square = Box(left=round(x - side / 2), top=round(y - side / 2), width=round(side), height=round(side))
         return Face(box=square, score=score)
 
-    def _look_at_proof(self) -> None:
-        proof = self.path.parent / self.how.proof
-        try:
-            pixels_HWC = decode(proof.read_bytes(), max_pixels=_MAX_PROOF)
-        except OSError as error:
-            raise RecipeError(f"{proof}: the proof is not there ({error.strerror}); {self.path} names it") from error
-        except BadImage as bad:
-            raise RecipeError(f"{proof}: the proof is no picture ({bad})") from bad
-        if all(face.box.width < _PROVEN for face in self.detect(pixels_HWC)):
-            raise DetectorError(
-                f"{self.path}: blind, it finds no face in {self.how.proof}; check colours, mean, scale, relative and "
-                "min_score, or name another proof"
-            )
+
+def _look_at_proof(detector: OnnxDetector) -> None:
+    proof = detector.path.parent / detector.how.proof
+    try:
+        pixels_HWC = decode(proof.read_bytes(), max_pixels=_MAX_PROOF)
+    except OSError as error:
+        raise RecipeError(f"{proof}: the proof is not there ({error.strerror}); {detector.path} names it") from error
+    except BadImage as bad:
+        raise RecipeError(f"{proof}: the proof is no picture ({bad})") from bad
+    if all(face.box.width < _PROVEN for face in detector.detect(pixels_HWC)):
+        raise DetectorError(
+            f"{detector.path}: blind, it finds no face in {detector.how.proof}; check colours, mean, scale, "
+            "relative and min_score, or name another proof"
+        )
 
 
 def _read(path: Path) -> tuple[_Description, bytes, str]:

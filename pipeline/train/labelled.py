@@ -18,6 +18,7 @@ from pipeline.pixels import BadImage, decode, fit
 from pipeline.records import Box, Detection, FaceCrop, Image, Verdict
 from pipeline.sources.folder import PICTURES, files_below
 from pipeline.store import Store
+from pipeline.train.sheets import Coloured
 from pipeline.train.windows import Labelled
 
 SIDE = 640  # pixels; longer side of the picture that is learnt from, as in the stage `detect`
@@ -51,18 +52,42 @@ def load(sources: Iterable[Source]) -> Iterator[Labelled | None]:
     Raises:
         StoreError: The bytes of a picture are not there.
     """
+    for one in coloured(sources, SIDE, SMALLEST):
+        yield (
+            None
+            if one is None
+            else Labelled(
+                grey=np.asarray(cv2.cvtColor(one.pixels_HWC, cv2.COLOR_RGB2GRAY), np.uint8),
+                faces=one.faces,
+                ignored=one.ignored,
+                family=one.family,
+            )
+        )
+
+
+def coloured(sources: Iterable[Source], side: int, smallest: int) -> Iterator[Coloured | None]:
+    """Decode and reduce one picture after the other; None for what is no whole still picture.
+
+    Args:
+        sources: What is read.
+        side: Longer side of a picture, in pixels, at most.
+        smallest: Side in pixels of the smallest face in it; what is smaller is ignored.
+
+    Raises:
+        StoreError: The bytes of a picture are not there.
+    """
     for one in sources:
         try:
-            pixels_HWC = fit(decode(one.read(), max_pixels=MAX_PIXELS, at_least=SIDE), SIDE)
+            pixels_HWC = fit(decode(one.read(), max_pixels=MAX_PIXELS, at_least=side), side)
         except BadImage:
             yield None
             continue
         scale = pixels_HWC.shape[1] / one.width if one.width else 1.0
         faces = [_scaled(box, scale) for box in one.faces]
-        small = [box for box in faces if box.width < SMALLEST]
-        yield Labelled(
-            grey=np.asarray(cv2.cvtColor(pixels_HWC, cv2.COLOR_RGB2GRAY), np.uint8),
-            faces=tuple(box for box in faces if box.width >= SMALLEST),
+        small = [box for box in faces if box.width < smallest]
+        yield Coloured(
+            pixels_HWC,
+            faces=tuple(box for box in faces if box.width >= smallest),
             ignored=tuple(_scaled(box, scale) for box in one.ignored) + tuple(small),
             family=one.family or one.name,
         )

@@ -181,7 +181,7 @@ def test_it_finds_what_it_learnt(stages: list[Stage], tmp_path: Path) -> None:
     file = tmp_path / "c.xml"
     file.write_text(to_xml(stages, "a test"))
 
-    found = {one.neighbours: one for one in trials(file, [picture(seed) for seed in range(100, 112)])}
+    found = {one.asked: one for one in trials(file, [picture(seed) for seed in range(100, 112)])}
 
     assert found[5].recall >= 0.9
     assert found[5].precision >= 0.9

@@ -30,13 +30,13 @@ SMALL = Box(left=60, top=10, width=20, height=20)
 )
 def test_what_counts(found: list[Box], picture: Labelled, counts: tuple[int, int, int]) -> None:
     """Right, wrong and missed; each face is found once at most."""
-    assert _compare(found, picture) == counts
+    assert _compare(found, picture, 24) == counts
 
 
 def test_shares() -> None:
     """Precision of the boxes, recall of the faces; nothing to find is nothing missed."""
-    some = Trial(neighbours=3, right=6, wrong=2, missed=4, seconds=1.0, pictures=5)
-    none = Trial(neighbours=3, right=0, wrong=0, missed=0, seconds=1.0, pictures=5)
+    some = Trial(asked=3, right=6, wrong=2, missed=4, seconds=1.0, pictures=5)
+    none = Trial(asked=3, right=0, wrong=0, missed=0, seconds=1.0, pictures=5)
 
     assert (some.precision, some.recall, round(some.f1, 4)) == (0.75, 0.6, 0.6667)
     assert (none.precision, none.recall) == (1.0, 1.0)
