@@ -60,10 +60,13 @@ _ROUNDS = 6
 _ONE_HAIR = 10.0  # CIE94; clusters that are light and shadow of one thing
 _MUCH = 0.35  # of the votes of the fullest cluster: a lighter one with so many is the hair, and that one its shadow
 _LIKE_SKIN = 10.0  # Lab, lightness counted half
-_COLOURLESS = 6.0  # chroma that a tenth of the picture must have, or else it is without colour
+# How far in a* and b* a tenth of the pixels must be from all that are as light, or else the picture has no colour: in
+# grey and tinted ones, saved as JPEG, it is 4 at most; in 800 drawings in colour 7 at least.
+_COLOURLESS = 5.0
+_SHADES = 16
 _SURE = 10.0  # CIE94; how much further the next name must be to be out of the question
 _WHITE = (75.0, 16.0)  # least lightness and largest chroma of the white of an eye
-_OPEN = 0.4  # share of the ellipse that an open eye fills with iris and lashes
+_OPEN = 0.35  # share of the ellipse that an open eye fills with iris and lashes
 _GREYISH, _INK = 8.0, 20.0  # chroma and lightness below which a pixel tells no hue
 _HUED = 1.7  # such colour that the pixels of an iris have on the average; drawn black ones 1.0 at most, brown 2.6
 _HUE_WINDOW = 20  # degrees
@@ -126,12 +129,11 @@ def colours_of(crop_HWC: Pixels, *, eyes: tuple[Place, Place], face: float) -> C
         face: Side of the face's box, in pixels of the crop.
 
     Returns:
-        Nothing is measured where the picture has no colour, or the face is not in it.
+        Nothing is measured where the picture is grey or of one tint, or the face is not in it.
     """
     view = _view(crop_HWC, eyes, face)
     cheeks = view.zone(*_CHEEKS)
-    chroma_HW = _chroma(lab_of(view.rgb[::2, ::2]))
-    if np.quantile(chroma_HW, 0.9) < _COLOURLESS or not cheeks.any():
+    if _is_one_ink(view.rgb[::2, ::2]) or not cheeks.any():
         return Colours()
     skin: Lab = np.median(view.lab(cheeks), axis=0)
     hair, iris = _hair(view, skin), _eyes(view, skin)
@@ -144,6 +146,15 @@ def colours_of(crop_HWC: Pixels, *, eyes: tuple[Place, Place], face: float) -> C
         eye_confidence=iris.confidence,
         skin=_hex(np.median(view.rgb[cheeks], axis=0)),
     )
+
+
+def _is_one_ink(rgb_HWC: NDArray[np.float64]) -> bool:
+    """Say whether the lightness of a pixel tells its colour, as in grey, sepia or blue print."""
+    lab = lab_of(rgb_HWC).reshape(-1, 3)
+    shade = (lab[:, 0] * (_SHADES / 100)).astype(int).clip(0, _SHADES - 1)
+    counts = np.maximum(np.bincount(shade, minlength=_SHADES), 1)
+    means = np.stack([np.bincount(shade, band, minlength=_SHADES) / counts for band in lab.T], axis=1)
+    return bool(np.quantile(_chroma(lab - means[shade]), 0.9) < _COLOURLESS)
 
 
 def _view(crop_HWC: Pixels, eyes: tuple[Place, Place], face: float) -> _View:

@@ -28,7 +28,7 @@ class CropFaces:
     """Cut each detection out of its image; a window that the image cannot fill is dropped, and none is enlarged."""
 
     name: ClassVar[str] = "crop"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = Scope.ITEM
 
     zoom: float = 1.5  # side of the window in sides of the face's box

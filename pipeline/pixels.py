@@ -296,7 +296,7 @@ def cut_turned(pixels_HWC: Pixels, middle: tuple[float, float], side: float, deg
     Args:
         pixels_HWC: RGB, uint8; what lies outside the picture repeats its edge.
         middle: Of the square, x and y, in pixels; the first pixel reaches from 0 to 1.
-        side: Of the square, in pixels; not less than *size*.
+        side: Of the square, in pixels.
         degrees: By which the square is turned, clockwise as seen; it comes back turned the other way.
         size: Side of the result, in pixels.
 

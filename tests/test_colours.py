@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -26,18 +27,21 @@ def somebody(seed: int) -> Character:
     return replace(who, hair=list(HAIR)[int(rng.integers(13))], eyes=list(EYES)[int(rng.integers(10))])
 
 
+def as_it_is(pixels_HWC: Pixels) -> Pixels:
+    return pixels_HWC
+
+
 def measured(
-    who: Character, seed: int, eyelids: str = "open", light: tuple[int, int, int] = (255, 255, 255)
+    who: Character, seed: int, eyelids: str = "open", printed: Callable[[Pixels], Pixels] = as_it_is
 ) -> Colours:
     """Draw the front of a face somewhere, cut it out, and measure it where eyes usually are."""
     rng = np.random.default_rng([seed, 2])
     pose = pose_at(rng, 210, 200, 160, tilt=8)
     canvas = scene(rng, (420, 420))
     draw_figures(canvas, [(who, replace(pose, yaw=pose.yaw * 0.4, eyelids=eyelids))], rng)
-    lit = np.array(canvas.reduce(SUPERSAMPLE)) * np.array(light) // 255
     box = face_truth(who, pose).box
     window = window_about(box, 1.5)
-    crop = crop_face(lit.astype(np.uint8), window, 128)
+    crop = crop_face(printed(np.array(canvas.reduce(SUPERSAMPLE))), window, 128)
     (x0, y0), (x1, y1) = (window.seen(eye) for eye in usual_eyes(box))
     scale = 128 / window.side
     eyes = ((x0 * scale, y0 * scale), (x1 * scale, y1 * scale))
@@ -81,7 +85,25 @@ def test_white_hair_is_white_in_dim_light() -> None:
     """The white of the eyes tells what light there is."""
     who = replace(CAST[3], hair="white", wears=())
 
-    assert measured(who, 5, light=(170, 170, 190)).hair_colour == "white"
+    dim = measured(who, 5, printed=lambda pixels: (pixels * np.array((170, 170, 190)) // 255).astype(np.uint8))
+
+    assert dim.hair_colour == "white"
+
+
+@pytest.mark.parametrize(
+    ("dark", "light"),
+    [((0, 0, 0), (255, 255, 255)), ((40, 20, 10), (255, 240, 214)), ((10, 20, 60), (240, 248, 255))],
+    ids=["grey", "sepia", "blue"],
+)
+def test_a_print_of_one_ink_has_no_colours(dark: tuple[int, int, int], light: tuple[int, int, int]) -> None:
+    """Whatever the ink."""
+
+    def printed(pixels_HWC: Pixels) -> Pixels:
+        shade_HW1 = pixels_HWC.mean(axis=2, keepdims=True) / 255
+        return (np.array(dark) + (np.array(light) - np.array(dark)) * shade_HW1).astype(np.uint8)
+
+    assert measured(CAST[0], 3).hair_colour == "red"
+    assert measured(CAST[0], 3, printed=printed) == Colours()
 
 
 def test_closed_eyes_have_no_colour() -> None:
