@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -41,6 +41,7 @@ _LEAST = 0.05  # score of a box that is looked at, when the score to ask for is 
 _USUAL = 0.3  # score that is asked for where no picture is left to choose it by
 _PROOFS = 40  # pictures in which a face is looked for to show as proof, at most
 _PROOF_SIDE = 256  # pixels
+_TELL_EVERY = 250  # steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +127,10 @@ def train_detector(
     )
     made = _made(called, config, begun_from, without_faces)
     with terminated() as stop:
-        weights = train(learnt, config, partial(_show, display), stop, start=first, made="\n".join(made))
+        weights = train(learnt, config, _teller(display), stop, start=first, made="\n".join(made))
         finished = not stop()
     path = out if finished else out.with_name(f"{out.stem}.stopped{out.suffix}")
-    tried = held_out[:TRIED_ON] if finished else []
+    tried = held_out[:: math.ceil(len(held_out) / TRIED_ON) or 1] if finished else []
     own, asked, proof = _judged(weights, tried, [*held_out, *learnt])
     _write(path, weights, proof, _described(path, made, asked))
     return TrainedDetector(
@@ -182,10 +183,18 @@ def _drawn(folder: Path, config: DetectorConfig, display: Display) -> Iterator[l
             yield one
 
 
-def _show(display: Display, now: Progress) -> None:
-    display.progress("train", now.step, now.steps)
-    if now.step % 100 < 5 or now.step == now.steps:
-        display.say(f"step {now.step}: loss {now.loss:.3f}")
+def _teller(display: Display) -> Callable[[Progress], None]:
+    """Give what shows each progress, and says the loss now and then."""
+    said = -_TELL_EVERY
+
+    def show(now: Progress) -> None:
+        nonlocal said
+        display.progress("train", now.step, now.steps)
+        if now.step >= said + _TELL_EVERY or now.step == now.steps:
+            display.say(f"step {now.step}: loss {now.loss:.3f}")
+            said = now.step
+
+    return show
 
 
 def _judged(
