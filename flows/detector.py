@@ -34,7 +34,7 @@ from pipeline.train.trial import Trial, scored
 SCRATCH = "scratch"  # what is begun from, instead of a model
 SMALLEST = 8  # pixels; a face that is smaller in the network's input counts neither way
 TRIED_ON = 200  # pictures held out, at most: the others in the table take half a second for each
-RECALL_COUNTS = 2  # times as much as precision, in the choice of the least score: a person can reject, not conjure up
+PROPOSED = 0.8  # share of the boxes that must hold a face: another detector or a person can reject, not conjure up
 _DRAWERS = 2  # processes that draw
 _SET = 145  # hard pictures: five of each difficulty
 _LEAST = 0.05  # score of a box that is looked at, when the score to ask for is chosen
@@ -214,7 +214,7 @@ def _judged(
         path.with_suffix(".toml").write_text(_described(path, (), _LEAST), encoding="utf-8")
         detector = OnnxDetector.load(str(path.with_suffix(".toml")))
     own = scored(detector, tried) if tried else ()
-    asked = max(own, key=lambda one: one.f(RECALL_COUNTS)).asked if any(one.right for one in own) else _USUAL
+    asked = min((one.asked for one in own if one.right and one.precision >= PROPOSED), default=_USUAL)
     sure, proof = max((_proof(one, detector) for one in _with_large_faces(shown)), key=lambda one: one[0])
     if sure < asked:
         raise StoppedError("it does not find one face yet, so nothing is written; train longer, on more pictures")

@@ -44,7 +44,7 @@ class DetectFaces:
     version: ClassVar[int] = 3
     scope: ClassVar[Scope] = Scope.ITEM
 
-    detectors: tuple[str, ...] = ("lbpcascade", "animeface")  # the last judges what the others propose
+    detectors: tuple[str, ...] = ("drawn_net", "lbpcascade", "animeface")  # the last judges what the others propose
     side: int = 640  # pixels; longer side of the picture that is looked at
     min_face: int = 48  # pixels of the image; smaller faces need not be found
     max_pixels: int = 100_000_000  # width times height

@@ -122,17 +122,41 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
 
 
 def _proposed(picture_HWC: Pixels, proposers: Sequence[Detector], side: int, smallest: float) -> list[_Place]:
-    """Bring together what each of the detectors sees in the whole picture."""
+    """Bring together what each of the detectors sees in the whole picture, and closer where more may hide."""
     fitted_HWC = fit(picture_HWC, side)
     seen = [(one.name, face) for one in proposers for face in _seen_in(fitted_HWC, picture_HWC, one, smallest)]
-    keenest = min(proposers, key=lambda one: one.smallest)
-    longer = max(picture_HWC.shape[:2])
-    limit = keenest.smallest * longer / min(side, longer)
-    if smallest < limit and min((face.box.width for _, face in seen), default=0) < limit * _CROWD:
-        closer = min(round(side * CLOSER), math.ceil(longer * keenest.smallest / smallest))
-        closer_HWC = scale_to(picture_HWC, closer)
-        seen += [(keenest.name, face) for face in _seen_in(closer_HWC, picture_HWC, keenest, smallest)]
+    longer, shown = max(picture_HWC.shape[:2]), max(fitted_HWC.shape[:2])
+    limits = [one.smallest * longer / (one.sight or shown) for one in proposers]
+    limit = min(limits)
+    keenest = proposers[limits.index(limit)]
+    # A network that sees all sizes and sees nothing is believed; a cascade may have stood too far away.
+    least_seen = min((face.box.width for _, face in seen), default=limit * _CROWD if keenest.sight else 0)
+    if smallest < limit and least_seen < limit * _CROWD:
+        seen += [(keenest.name, face) for face in _seen_closer(picture_HWC, keenest, round(side * CLOSER), smallest)]
     return _places(seen)
+
+
+def _seen_closer(picture_HWC: Pixels, detector: Detector, side: int, smallest: float) -> Iterator[Face]:
+    """Look at a larger copy; part by part if the detector would see the whole of it no larger than before."""
+    longer = max(picture_HWC.shape[:2])
+    if detector.sight is None:
+        closer_HWC = scale_to(picture_HWC, min(side, math.ceil(longer * detector.smallest / smallest)))
+        yield from _seen_in(closer_HWC, picture_HWC, detector, smallest)
+        return
+    closer_HWC = fit(picture_HWC, side)
+    scale = longer / max(closer_HWC.shape[:2])
+    height, width = closer_HWC.shape[:2]
+    for top in _starts(height, detector.sight):
+        for left in _starts(width, detector.sight):
+            part_HWC = closer_HWC[top : top + detector.sight, left : left + detector.sight]
+            for face in detector.detect(np.ascontiguousarray(part_HWC), _NEARLY * smallest / scale):
+                yield mapped(face, scale, round(left * scale), round(top * scale))
+
+
+def _starts(length: int, part: int) -> list[int]:
+    """Say where parts begin that cover a length, evenly, and overlap by an eighth or more."""
+    count = max(1, math.ceil((length - part / 8) / (part * 7 / 8)))
+    return [round(index * (length - part) / max(1, count - 1)) for index in range(count)] if length > part else [0]
 
 
 def _oddly_drawn(picture_HWC: Pixels, judge: Detector, side: int, tilts: Sequence[float]) -> list[_Place]:

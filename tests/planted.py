@@ -144,6 +144,7 @@ class Touchy:
 
     name = "touchy"
     smallest = 1.0
+    sight = None
 
     def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         height, width = pixels_HWC.shape[:2]

@@ -33,6 +33,7 @@ class Patches:
     colours: tuple[tuple[int, int, int], ...]
     shift: int = 0  # pixels to the right by which its boxes are off
     smallest: float = 4.0
+    sight: int | None = None
     shown: list[int] = field(default_factory=list)
 
     def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
@@ -141,6 +142,26 @@ def test_a_closer_look_finds_small_faces() -> None:
     assert find(picture, [AnimeFace()], Model(), 640, 110.0) == []
 
 
+def test_a_network_looks_closer_part_by_part() -> None:
+    """What brings every picture to one size is shown parts of a large one, where small faces may be near a small one."""
+    picture = patched(red=(50, 60, 12), blue=(560, 570, 20))
+    net = Patches("net", (RED, BLUE), smallest=10.0, sight=300)
+
+    red, blue = find(picture, [net, Patches("judge", (RED, BLUE))], CONFIDENT, 400, 1.0)
+
+    assert (red.face.box, blue.face.box) == (square(50, 60, 12), square(560, 570, 20))
+    assert net.shown == [400, *[300] * 9]
+
+
+def test_a_network_that_sees_nothing_is_believed() -> None:
+    """Pictures without a face are many, and are not looked at part by part."""
+    net = Patches("net", (GREEN,), smallest=10.0, sight=300)
+
+    find(patched(red=(50, 60, 12)), [net, Patches("judge", ())], CONFIDENT, 400, 1.0)
+
+    assert net.shown == [400]
+
+
 @pytest.mark.parametrize("degrees", [-50, 50])
 def test_a_detector_that_is_alone_looks_for_tilted_faces(degrees: int) -> None:
     """A face that the upright look misses is found where it is, and its eyes with it."""
@@ -177,6 +198,7 @@ class _Everywhere:
     box: Box
     name: str = "proposer"
     smallest: float = 1.0
+    sight: None = None
 
     def detect(self, _pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         return [Face(box=self.box, score=0.5)]

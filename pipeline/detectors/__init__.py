@@ -39,7 +39,12 @@ class Detector(Protocol):
 
     @property
     def smallest(self) -> float:
-        """Side of the smallest box that can be found, in pixels of the picture shown."""
+        """Side of the smallest box that can be found, in pixels of what is seen."""
+        ...
+
+    @property
+    def sight(self) -> int | None:
+        """Longer side, in pixels, at which every picture is seen; None: as it is shown."""
         ...
 
     def detect(self, pixels_HWC: Pixels, least: float = 0.0, /) -> list[Face]:

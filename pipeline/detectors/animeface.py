@@ -100,6 +100,7 @@ class AnimeFace:
 
     name: ClassVar[str] = "animeface"
     smallest: ClassVar[float] = _SMALLEST_WINDOW * _SIDE
+    sight: ClassVar[None] = None
 
     @classmethod
     def ready(cls) -> AnimeFace:

@@ -96,6 +96,7 @@ class LbpCascade:
     name: str = "lbpcascade"
 
     smallest: ClassVar[float] = 24.0  # pixels; the window of the cascade
+    sight: ClassVar[None] = None
 
     @classmethod
     def ready(cls, cascade: str = THIRD_PARTY) -> LbpCascade:

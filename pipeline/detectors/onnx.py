@@ -102,7 +102,12 @@ class OnnxDetector:
     net: cv2.dnn.Net = field(compare=False, repr=False)
     how: _Description = field(repr=False)
 
-    smallest: ClassVar[float] = 1.0  # enlarging a picture adds nothing: it is brought to the size of the input anyhow
+    smallest: ClassVar[float] = 10.0  # pixels; the usual cells are 8 wide
+
+    @property
+    def sight(self) -> int:
+        """Its input: showing it a larger picture adds nothing, a part of one does."""
+        return max(self.how.input.width, self.how.input.height)
 
     @classmethod
     def ready(cls, named: str) -> OnnxDetector:

@@ -47,12 +47,8 @@ class Trial:
     @property
     def f1(self) -> float:
         """Harmonic mean of both."""
-        return self.f(1)
-
-    def f(self, weight: float) -> float:
-        """Give the mean of both in which recall counts *weight* times as much (van Rijsbergen's F)."""
-        total = weight**2 * self.precision + self.recall
-        return (1 + weight**2) * self.precision * self.recall / total if total else 0.0
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
 
 
 class _Known(Protocol):
