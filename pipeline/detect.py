@@ -45,7 +45,7 @@ class DetectFaces:
     scope: ClassVar[Scope] = Scope.ITEM
 
     detectors: tuple[str, ...] = ("drawn_net", "lbpcascade", "animeface")  # the last judges what the others propose
-    side: int = 640  # pixels; longer side of the picture that is looked at
+    side: int = 512  # pixels; longer side of the picture that is looked at
     min_face: int = 48  # pixels of the image; smaller faces need not be found
     max_pixels: int = 100_000_000  # width times height
     model: score.Model | None = None  # None: the one that comes with kaoset for these detectors

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
@@ -263,8 +264,18 @@ def scale_to(pixels_HWC: Pixels, side: int) -> Pixels:
     height, width = pixels_HWC.shape[:2]
     longer = max(height, width)
     scaled = max(1, round(width * side / longer)), max(1, round(height * side / longer))
-    # Detectors see no less in a bilinear picture than in a Lanczos one, and it is made in a fifth of the time.
-    return np.array(Image.fromarray(pixels_HWC).resize(scaled, Image.Resampling.BILINEAR))
+    times = longer // side
+    if times >= 2:  # by whole numbers first: a bilinear filter would step over pixels
+        whole_HWC = pixels_HWC[: height // times * times, : width // times * times]
+        pixels_HWC = _made(cv2.resize(whole_HWC, (width // times, height // times), interpolation=cv2.INTER_AREA))
+    # Detectors see no less in a bilinear picture than in a Lanczos one, and OpenCV's exact one, which is whole-number
+    # arithmetic as Pillow's is, is made in a fifth of the time of that.
+    return _made(cv2.resize(pixels_HWC, scaled, interpolation=cv2.INTER_LINEAR_EXACT))
+
+
+def _made(pixels: object) -> Pixels:
+    """Tell the type checker what OpenCV gives."""
+    return np.asarray(pixels, np.uint8)
 
 
 def cut(pixels_HWC: Pixels, window: Box) -> Pixels:

@@ -261,8 +261,8 @@ class DetectSection(_Section):
     """Where the faces are."""
 
     detectors: tuple[Detector, ...] = Field(("drawn_net", "lbpcascade", "animeface"), min_length=1, max_length=4)
-    """`drawn_net`, `lbpcascade`, `drawn_faces`, `animeface`, or a model's .toml; the last judges what others propose."""
-    side: int = Field(640, ge=128, le=4096)
+    """`drawn_net`, `lbpcascade`, `drawn_faces`, `animeface`, or a model's .toml; the last judges what others find."""
+    side: int = Field(512, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)
     """Longest time for one image; beyond it the image is dropped."""

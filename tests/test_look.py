@@ -143,7 +143,7 @@ def test_a_closer_look_finds_small_faces() -> None:
 
 
 def test_a_network_looks_closer_part_by_part() -> None:
-    """What brings every picture to one size is shown parts of a large one, where small faces may be near a small one."""
+    """What brings every picture to one size is shown parts of a large one, if a small face says that more may be."""
     picture = patched(red=(50, 60, 12), blue=(560, 570, 20))
     net = Patches("net", (RED, BLUE), smallest=10.0, sight=300)
 
