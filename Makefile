@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 DATA ?= data/demo
+SCORED := '["animeface"]' '["lbpcascade"]' '["drawn_faces"]' \
+	'["drawn_faces","animeface"]' '["lbpcascade","animeface"]' '["lbpcascade","drawn_faces","animeface"]'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo manifest train-deps test check bench clean format
+.PHONY: help demo manifest train-deps test check bench clean format scores
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -43,6 +45,11 @@ check: $(VENV)/.installed ## format, lint, types, import contracts
 format: $(VENV)/.installed ## lay out the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+scores: $(VENV)/.installed ## fit what the evidence for a face is worth, again, to drawn pictures
+	for names in $(SCORED); do \
+		$(BIN)/flow fit-score -p detect.detectors=$$names --pictures 580 --seed 501 --out pipeline/scores.toml || exit; \
+	done
 
 bench: $(VENV)/.installed ## measure, as ratios against the usual way in the same run
 	$(BIN)/python -m bench

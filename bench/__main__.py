@@ -15,7 +15,8 @@ from typing import Self
 from rich.console import Console
 
 from bench import boards as downloads
-from bench import cost, tables
+from bench import cost, pool, tables
+from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
 from bench.report import Table, machine, markdown, show
@@ -36,15 +37,19 @@ RUNS, PACE_POSTS, GAP_S, WINDOW_S = (1, 2, 3), 600, 0.05, 10.0
 HOSTS, SHARED_HOSTS, POSTS_PER_HOST, FAULT_SHARE = 50, 5, 200, 0.05
 KILL_HOSTS, KILL_POSTS, KILLS = 4, 500, 20
 COST_IMAGES = 1000
+ONE_DECODE = 60  # pictures
 OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 600
 
 ABOUT = """\
-Measure, as ratios in one run: the detection stage against the usual scripts on the same pictures of the sandbox, whole
-builds of the sandbox against what was drawn, and the downloader against what is promised, by the boards' own logs."""
+Measure, as ratios in one run: how well and how fast faces are found on hard pictures as large as originals, the
+detection stage against the usual scripts on the same pictures of the sandbox, whole builds of the sandbox against what
+was drawn, and the downloader against what is promised, by the boards' own logs."""
 MORE = """\
 Examples:
   python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
+  python -m bench --only faces               how well and how fast faces are found on pictures of 1 to 4 megapixels
   python -m bench --only detect --posts 120  a quick look at the detection stage
+  python -m bench --only processes --posts 120  what harm costs them, and how much memory they take
   python -m bench --only build --posts 120   a quick look at whole builds
   python -m bench --only sources --posts 60  a quick look at the downloader, on a tenth of its boards
 
@@ -77,13 +82,14 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
     """Measure; give what to know of the machine and the run, and the tables."""
     began, about, shown = time.monotonic(), machine(), list[Table]()
     with Progress() as progress:
-        if only != "sources":
-            cascade = find_cascade()
+        cascade = only == "sources" or find_cascade()
+        if not cascade:
+            about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
+        if only in {None, "faces"}:
+            measured = originals.measure(size / DEFAULT_POSTS, progress)
+            shown += [tables.faces_promised(measured), tables.faces_speed(measured), tables.faces_found(measured)]
+        if only in {None, "detect", "processes", "build"}:
             shown += faces(only, size, progress, cascade=cascade)
-            if not cascade:
-                about.append(
-                    "Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`)."
-                )
         if only in {None, "sources"}:
             shown += sources(size / DEFAULT_POSTS, progress)
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
@@ -102,9 +108,13 @@ def faces(only: str | None, size: int, progress: Progress, *, cascade: bool) -> 
             for title, more in detect(sandbox, recipes, progress, cascade=cascade):
                 laps = laps or more
                 shown.append(tables.ways(title, more))
+        if only in {None, "processes"}:
+            shown += processes(sandbox, recipes[0], progress)
         if only in {None, "build"}:
             builds = [build_sandbox(recipe, sandbox, progress) for recipe in recipes]
             shown += [tables.floors(builds), tables.stages(builds), tables.ends(builds, laps)]
+    if only == "processes":
+        return shown
     judged = {built.recipe.name: (built.judged.looks, built.judged.rule) for built in builds}
     judged = judged or {lap.name: (lap.looks, lap.rule) for lap in laps if lap.rule}
     told = {name: list(fates(looks, rule)) for name, (looks, rule) in judged.items()}
@@ -149,6 +159,18 @@ def detect(
         ]
 
 
+def processes(sandbox: Sandbox, recipe: Recipe, progress: Progress) -> list[Table]:
+    """Measure the processes that look for faces, on a sample of the sandbox's pictures, enlarged."""
+    with tempfile.TemporaryDirectory(prefix="kaoset-bench-") as folder:
+        store = Store(Path(folder))
+        count = max(pool.FEW * 4, len(sandbox.posts) // OF_THE_POSTS)
+        pictures = list(enlarge(sample(sandbox, count, store), store))
+        pace = pool.pace(recipe, pictures, store, progress)
+        peaks = list(pool.memory(recipe, pictures[0], store, progress))
+        saved = list(pool.one_decode(recipe, pictures[:ONE_DECODE], store, progress))
+    return [tables.processes(pace, peaks), tables.decoding(saved)]
+
+
 def find_cascade() -> bool:
     """Say whether the cascade is to be had, from where `flow` finds it or from `../shared/cascades`."""
     try:
@@ -188,7 +210,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=("detect", "build", "sources"), help="measure this part alone")
+    parser.add_argument(
+        "--only", choices=("faces", "detect", "processes", "build", "sources"), help="measure this part alone"
+    )
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"
     )

@@ -54,11 +54,11 @@ def _scrape(recipe: Recipe, data: Path) -> Scraped:
         {"stage": one.stage, "seen": one.seen, "kept": one.kept, "dropped": one.dropped, "judged": one.judged}
         for one in reports
     ]
-    return Scraped(wall_s=wall_s, cpu_s=cpu_s, peak_bytes=_peak(), stages=rows)
+    return Scraped(wall_s=wall_s, cpu_s=cpu_s, peak_bytes=peak(), stages=rows)
 
 
-def _peak() -> int:
-    """Give the most memory that was resident, bytes; 0 where it cannot be measured.
+def peak() -> int:
+    """Give the most memory of this process that was resident, bytes; 0 where it cannot be measured.
 
     Not that of getrusage: it begins with what the parent had, of whom a child is made.
     """

@@ -5,21 +5,142 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench import missed
-from bench.boards import Killed, Load, Pace, Shared
+from bench import boards, missed
+from bench.boards import Killed, Load, Shared
 from bench.builds import WORKERS, Built
 from bench.cost import FEW, QUOTED, SIDE, Cost
+from bench.faces import Lap as FacesLap
+from bench.faces import Measured
 from bench.missed import Count, Fate
+from bench.pool import BAD_SHARE, TIMEOUT_S, Pace, Peak, Saved
 from bench.report import Table
 from bench.truth import Look, Rule, Score
 from bench.ways import Lap
+from pipeline.benchmark import Count as Counted
+from pipeline.benchmark import Fate as Decided
+from pipeline.benchmark import Judged, Share
+from pipeline.benchmark.ways import ANIMEFACE_SCRIPT, CASCADE_SCRIPT
 
 # What is promised of the sandbox with the built-in recipes.
 RECALL, PRECISION, COPIES, PEAK_BYTES = 0.93, 0.97, 0.90, 1.5e9
 # What is promised of the downloader.
 REACHED, SCRAPE_PEAK_BYTES, PER_CORE = 0.95, 300e6, 100
+# What is promised of faces on hard pictures as large as originals, with the default recipe and two workers.
+TIMES = {ANIMEFACE_SCRIPT: 15, CASCADE_SCRIPT: 6}
+ACCEPTED_PRECISION, FOUND_RECALL = 0.98, 0.95
+# What is promised of the processes that look for faces.
+TWO_PROCESSES, DESPITE_HARM, WORKER_PEAK_BYTES, WORKER_MEGAPIXELS = 1.85, 0.90, 400e6, 36.5
 WEAKEST = 3  # characters that are named
 ENOUGH = 10  # faces of a character, below which a share says nothing
+
+
+def faces_promised(measured: Measured) -> Table:
+    """Hold the default recipe's way to find faces against what is promised."""
+    rows = [[one.what, one.asked, one.measured, _HOLDS[one.holds]] for one in _of_faces(measured)]
+    judged, scaling = measured.judged, measured.scaling
+    queued = judged.decided(Decided.QUEUED)
+    note = (
+        f"The default recipe, `{measured.ours}`, faces from {measured.min_face} pixels on; {len(judged.pictures)} hard "
+        f"pictures of {measured.megapixels:.1f} megapixels on average, {queued.faces} faces; in brackets, what a share "
+        f"may be in truth (95 %, Wilson). {queued.of_guesses.whole} boxes wait for a person, "
+        f"{_waiting(queued)} for each 100 faces; {queued.right} of them are faces. "
+        f"Two workers looked at all pictures, then one, then two again; two used {scaling.dearer:.2f} × the processor "
+        "time of one: what falls short of 2 × beyond that is waiting, for each other or for a busy machine."
+    )
+    return Table("What is promised of faces", ["promise", "asked", "measured", "holds"], rows, note, words=4)
+
+
+def _waiting(queued: Counted) -> str:
+    """Say how many boxes a person is shown for each 100 faces."""
+    return f"{100 * queued.of_guesses.whole / max(1, queued.faces):.0f}"
+
+
+def _of_faces(measured: Measured) -> Iterator[Promise]:
+    ours = measured.lap(measured.ours)
+    for script, times in TIMES.items():
+        other = measured.lap(script)
+        if ours and other:
+            ratio, used = ours.per_second / other.per_second, other.cpu_of_one() / ours.cpu_of_one()
+            parts = (f"{paper} {other.cpu_of_one(paper) / ours.cpu_of_one(paper):.1f}" for paper in ours.cpu_s)
+            shown = f"{ratio:.1f} × (processor time {used:.1f}: {', '.join(parts)})"
+            yield Promise(f"pictures/s, × {script}", f"≥ {times}", shown, ratio >= times)
+    faster = measured.scaling.faster
+    yield Promise("2 workers, × 1 worker", f"≥ {TWO_PROCESSES}", f"{faster:.2f} ×", faster >= TWO_PROCESSES)
+    peak = measured.peak_bytes
+    most = f"{peak / 1e6:.0f} MB" if peak else "not measured"
+    below = f"< {WORKER_PEAK_BYTES / 1e6:.0f} MB"
+    yield Promise("peak memory of a worker", below, most, peak < WORKER_PEAK_BYTES if peak else None)
+    accepted, found = _accepted(measured.judged), _found(measured.judged)
+    yield _at_least("precision of what is accepted without a person", accepted.of_guesses, ACCEPTED_PRECISION)
+    yield _at_least("recall of what is accepted or queued", found.of_faces, FOUND_RECALL)
+
+
+def _accepted(judged: Judged) -> Counted:
+    return judged.decided(Decided.ACCEPTED)
+
+
+def _found(judged: Judged) -> Counted:
+    return judged.decided(Decided.ACCEPTED, Decided.QUEUED)
+
+
+def _at_least(what: str, share: Share, least: float) -> Promise:
+    value, shown = share.value, f"{share.part} of {share.whole}"
+    holds = value >= least if value is not None else None
+    return Promise(what, f"≥ {least}", f"{_between(share)}, {shown}" if holds is not None else shown, holds)
+
+
+def _between(share: Share) -> str:
+    """Write a share, and between which shares it lies at 95 %."""
+    low, high = share.interval or (0.0, 1.0)
+    return f"{share.value:.3f} ({low:.3f}–{high:.3f})" if share.value is not None else ""
+
+
+def faces_speed(measured: Measured) -> Table:
+    """Compare what all ways cost, on the pictures that all were shown."""
+    scripts = [lap for lap in measured.laps if lap.way in TIMES]
+    columns = ["way", "pictures/s", *(f"× {lap.way}" for lap in scripts), "processor s", "peak MB"]
+    rows = [
+        [
+            lap.way,
+            f"{lap.per_second:.2f}",
+            *(f"{lap.per_second / other.per_second:.1f}" for other in scripts),
+            f"{lap.cpu_of_one():.3f}",
+            f"{lap.peak_bytes / 1e6:.0f}" if lap.peak_bytes else "",
+        ]
+        for lap in measured.laps
+    ]
+    judged = measured.laps[0].judged
+    note = (
+        f"{len(judged.pictures)} of those pictures, the same ones to all; two workers for each way, with one thread "
+        "each, from the file to the boxes; the scripts look at the full size. Processor seconds are for one picture; "
+        "the peak is what one worker had resident at most."
+    )
+    return Table("Faces on originals: what it costs", columns, rows, note)
+
+
+def faces_found(measured: Measured) -> Table:
+    """Compare what all ways find, on the pictures that all were shown."""
+    columns = ["way", "precision", "recall", "accepted: precision", "recall", "with queued", "queued a 100 faces"]
+    rows = [[lap.way, *_worth(lap)] for lap in measured.laps]
+    note = (
+        f"{measured.laps[0].judged.count().faces} faces. Precision and recall of a script are of all that it says, "
+        "those of kaoset's ways of what is rather a face than none. Then what the rule of the default recipe makes of "
+        "it: what it accepts, the recall when a person has seen what is queued, and how much that is."
+    )
+    return Table("Faces on originals: what is found", columns, rows, note)
+
+
+def _worth(lap: FacesLap) -> list[str]:
+    answer = lap.judged.count()
+    said = [_three(answer.precision), _three(answer.recall)]
+    if lap.way in TIMES:  # no rule is for them
+        return [*said, "", "", "", ""]
+    accepted, found, queued = _accepted(lap.judged), _found(lap.judged), lap.judged.decided(Decided.QUEUED)
+    return [*said, *map(_three, (accepted.precision, accepted.recall, found.recall)), _waiting(queued)]
+
+
+def _three(share: float | None) -> str:
+    return "" if share is None else f"{share:.3f}"
 
 
 def ways(title: str, laps: Sequence[Lap]) -> Table:
@@ -180,7 +301,7 @@ def boxes_wrong(judged: Mapping[str, tuple[Sequence[Look], Rule | None]]) -> Tab
     return Table("What is wrong", columns, rows or [["none", *(["0"] * 2 * len(judged))]], note)
 
 
-def downloader(paces: Sequence[Pace], shared: Shared, load: Load, killed: Killed) -> Table:
+def downloader(paces: Sequence[boards.Pace], shared: Shared, load: Load, killed: Killed) -> Table:
     """Hold the downloader against what is promised."""
     rows = [
         [under, one.what, one.asked, one.measured, _HOLDS[one.holds]]
@@ -208,11 +329,11 @@ def downloader(paces: Sequence[Pace], shared: Shared, load: Load, killed: Killed
     )
 
 
-def _runs(pace: Pace) -> str:
+def _runs(pace: boards.Pace) -> str:
     return "1 run on one host" if pace.runs == 1 else f"{pace.runs} runs at once on one host"
 
 
-def _of_pace(pace: Pace) -> Iterator[Promise]:
+def _of_pace(pace: boards.Pace) -> Iterator[Promise]:
     yield Promise("of the configured rate", f"≥ {REACHED:.0%}", f"{pace.share:.1%}", pace.share >= REACHED)
     most = f"requests in any {pace.window_s:g} s"
     yield Promise(most, f"≤ {pace.allowed}", str(pace.most), pace.most <= pace.allowed)
@@ -260,3 +381,53 @@ def fetching(costs: Sequence[Cost]) -> Table:
         "hashes, flushes each file to the disk and remembers it; the script writes what comes."
     )
     return Table("What an image costs", ["way", "images/s per core", "kaoset is × faster"], rows, note)
+
+
+def processes(pace: Pace, peaks: Sequence[Peak]) -> Table:
+    """Hold the processes that look for faces against what is promised of them."""
+    faster = pace.one_s / pace.two_s
+    promised = [
+        ("two processes", Promise("× the pace of one", f"≥ {TWO_PROCESSES}", f"{faster:.2f}", faster >= TWO_PROCESSES))
+    ]
+    for one in pace.harmed:
+        under, kept = f"{one.bad / one.pictures:.1%} of the pictures {one.harm}", pace.two_s / one.seconds
+        floor = pace.two_s / (pace.two_s + one.bad * 2 * TIMEOUT_S) if one.harm == "loops" else DESPITE_HARM
+        holds = kept >= floor if one.bad / one.pictures <= BAD_SHARE else None  # a small board has too few others
+        promised.append((under, Promise("of the pace without", f"≥ {floor:.0%}", f"{kept:.0%}", holds)))
+        more = one.processor_s / pace.processor_s - 1
+        promised.append((under, Promise("more processor time", "", f"{more:.0%}", None)))
+        promised.append((under, _none("outcomes that are wrong", one.wrong)))
+    for peak in peaks:
+        under = f"{peak.megapixels:.0f} megapixels, {peak.format}"
+        measured = f"{peak.bytes / 1e6:.0f} MB" if peak.bytes else "not measured"
+        promise = Promise("peak memory", "", measured, None)
+        if peak.megapixels < WORKER_MEGAPIXELS and peak.bytes:
+            asked = f"< {WORKER_PEAK_BYTES / 1e6:.0f} MB"
+            promise = Promise("peak memory", asked, measured, peak.bytes < WORKER_PEAK_BYTES)
+        promised.append((under, promise))
+    rows = [[under, one.what, one.asked, one.measured, _HOLDS[one.holds]] for under, one in promised]
+    note = (
+        f"{pace.pictures} pictures, whose faces are found and cut; those that do harm are more. What loops is ended "
+        f"after {TIMEOUT_S:g} s, and again when it was tried alone: the floor is that of a run that does nothing else "
+        "meanwhile. Memory: resident, of one process, for one picture with a face in full; Pillow holds 4 bytes a "
+        "pixel, and the pixels are 3 more, so that nothing is promised beyond 36 megapixels."
+    )
+    columns = ["under", "promise", "asked", "measured", "holds"]
+    return Table("What is promised of the processes", columns, rows, note, words=5)
+
+
+def decoding(saved: Sequence[Saved]) -> Table:
+    """Compare a decode for each stage with one for both."""
+    rows = [
+        [
+            one.format,
+            f"{one.pixels / 1e6:.1f}",
+            f"{one.apart_s * 1e3:.0f}",
+            f"{one.together_s * 1e3:.0f}",
+            f"{one.apart_s / one.together_s:.2f}",
+        ]
+        for one in saved
+    ]
+    columns = ["files", "megapixels", "detect, then crop: ms", "crop where found: ms", "× faster"]
+    note = f"Processor time a picture, over {saved[0].pictures} pictures, in one process, without its start."
+    return Table("One decode for two stages", columns, rows, note)

@@ -11,15 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-import numpy as np
 from PIL import Image as Pictures
-from PIL import ImageOps
 
 from bench.truth import WANTED, Look, Rule, Score, to_be_looked_at
-from pipeline.benchmark.ways import classifier, ready
+from pipeline.benchmark import Guess
+from pipeline.benchmark.ways import animeface_script, cascade_script
 from pipeline.detect import DetectFaces
-from pipeline.detectors import Face
 from pipeline.errors import WorldError
 from pipeline.pixels import decode, inspect
 from pipeline.recipe import Recipe
@@ -124,7 +121,7 @@ class Usual:
 
     rule = None
 
-    def __init__(self, name: str, script: Callable[[Path], list[Face]]) -> None:
+    def __init__(self, name: str, script: Callable[[Path], list[Guess]]) -> None:
         self.name, self._script = name, script
         self._workers = Workers(1, timeout_s=TIMEOUT_S)
 
@@ -132,41 +129,19 @@ class Usual:
         """See `Way`."""
         of_path = {picture.path: picture.image.sha256 for picture in pictures}
         found = {}
-        for path, faces in self._workers.map(self._script, of_path):
-            if isinstance(faces, Crashed | TimedOut):
-                raise WorldError(f"{self.name}: {faces.detail} on {path.name[:12]}; run the bench again")
+        for path, guesses in self._workers.map(self._script, of_path):
+            if isinstance(guesses, Crashed | TimedOut):
+                raise WorldError(f"{self.name}: {guesses.detail} on {path.name[:12]}; run the bench again")
             found[of_path[path]] = tuple(
-                Detection(image_sha256=of_path[path], box=face.box, detector=self.name, score=1.0) for face in faces
+                Detection(image_sha256=of_path[path], box=one.box, detector=self.name, score=1.0)
+                for one in guesses
+                if one.answer
             )
         return found
 
     def close(self) -> None:
         """See `Way`."""
         self._workers.close()
-
-
-def animeface_script(path: Path) -> list[Face]:
-    """Do as the usual script with animeface: Pillow, the full-size picture, `animeface.detect`.
-
-    Under Pillow 12 and later the package itself is blind, so its network is called by our adapter, which adds nothing.
-    """
-    with Pictures.open(path) as picture:
-        pixels_HWC = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    return ready("animeface").detect(pixels_HWC)
-
-
-def cascade_script(path: Path) -> list[Face]:
-    """Do as the usual script with the cascade, as its own page shows it: equalised grey, 1.1, 5 neighbours, 24 px."""
-    cascade = classifier()
-    bgr_HWC = cv2.imread(str(path))
-    if bgr_HWC is None:
-        return []
-    grey_HW = cv2.equalizeHist(cv2.cvtColor(bgr_HWC, cv2.COLOR_BGR2GRAY))
-    boxes = cascade.detectMultiScale(grey_HW, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
-    return [
-        Face(box=Box(left=int(left), top=int(top), width=int(width), height=int(height)), score=1.0)
-        for left, top, width, height in boxes
-    ]
 
 
 class Ours:

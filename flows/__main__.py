@@ -9,6 +9,7 @@ from types import FrameType
 import typer
 
 from flows.cli import app
+from flows.show import harmless
 from pipeline.errors import KaosetError
 
 STOPPED = 130  # 128 + SIGINT, as shells say it
@@ -25,7 +26,7 @@ def main() -> None:
             _tell(f"flow: {GO_ON}")
     except KaosetError as error:
         code = error.exit_code
-        _tell(f"flow: {error}")
+        _tell(f"flow: {harmless(str(error))}")  # it may quote what somebody else wrote
     except typer.TyperException as error:
         code = error.exit_code
         _tell(_of_usage(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from rich.table import Table
 from flows.show import Display, harmless
 from pipeline.benchmark import (
     Count,
+    Fate,
     Judged,
+    Share,
+    Traits,
     Truth,
-    agreement,
     average_precision,
     calibration_error,
     charts,
@@ -24,15 +26,22 @@ from pipeline.benchmark import (
 )
 from pipeline.benchmark import truths as labels
 from pipeline.benchmark.report import as_csv, as_json
+from pipeline.benchmark.rule import Rule
 from pipeline.benchmark.ways import check, look, usual
-from pipeline.recipe import ReviewSection
 from pipeline.recipe import load as recipe
-from pipeline.records import Detection
 from pipeline.sandbox import hard
 from pipeline.store import Store, write_atomically
 from pipeline.workers import Workers
 
 TIMEOUT_S = 120.0  # for one picture
+# Of the lean of a head, in degrees to either side: from, and under; the words that the drawn pictures have for it.
+TILTS = {
+    "under 20°": (0, 20),
+    "20 to 50° (tilted)": (20, 50),
+    "50 to 130° (lying)": (50, 130),
+    "130° and more (upside down)": (130, 181),
+}
+COVERED = {"under 5 %": (0.0, 0.05), "5 to 20 %": (0.05, 0.2), "20 to 50 %": (0.2, 0.5), "over 50 %": (0.5, 1.01)}
 
 
 def bench_faces(
@@ -70,8 +79,9 @@ def bench_faces(
         for one in wanted:
             loaded.append(load(one, store))
             shown.progress("read", len(loaded), len(wanted))
+        rule = Rule.of(recipe("default"))
         with Workers(workers or os.cpu_count() or 1, timeout_s=TIMEOUT_S) as pool:
-            ways = [look(name, loaded, store, pool, _sure(name), partial(shown.progress, name)) for name in names]
+            ways = [look(name, loaded, store, pool, rule, partial(shown.progress, name)) for name in names]
         files = {
             "faces.csv": as_csv(ways).encode(),
             "faces.json": as_json(ways).encode(),
@@ -86,23 +96,39 @@ def bench_faces(
 def _drawn(data: Path, pictures: int, shown: Display) -> list[Truth]:
     drawn = hard.build(data / "bench", pictures, progress=partial(shown.progress, "draw"))
     return [
-        Truth(path=one.path, faces=tuple(face.box for face in one.faces), group=one.difficulty.value) for one in drawn
+        Truth(
+            path=one.path,
+            faces=tuple(face.box for face in one.faces),
+            group=one.difficulty.value,
+            traits=tuple(_traits(face) for face in one.faces),
+        )
+        for one in drawn
     ]
 
 
-def _sure(name: str) -> partial[bool]:
-    """Take the rule of the built-in recipe that looks this way."""
-    review = ReviewSection() if "+" in name else recipe("sandbox").review
-    return partial(_accepted, review.accept_alone, review.accept_agreed)
+def _traits(face: hard.DrawnFace) -> Traits:
+    """Tell what is known of a drawn face, in the words of the report."""
+    return (
+        ("view", face.view.value),
+        ("style", face.style.value),
+        ("tilt", _band(abs(face.tilt), TILTS)),
+        ("covered", _band(face.occluded, COVERED)),
+        *(("tag", str(tag)) for tag in face.tags),
+    )
 
 
-def _accepted(alone: float, agreed: float, detection: Detection) -> bool:
-    return detection.score >= (agreed if detection.agreed else alone)
+def _band(value: float, bands: Mapping[str, tuple[float, float]]) -> str:
+    return next(name for name, (least, under) in bands.items() if least <= value < under)
 
 
 def tables(ways: Sequence[Judged]) -> list[Table]:
-    """Draw what a person wants to see first: each way as a whole, by group, by size, and who agrees with whom."""
-    return [_whole(ways), *([_groups(ways)] if ways[0].by_group() else []), _sizes(ways), _agreement(ways)]
+    """Draw what a person wants to see first; what is known by score and tag, and who agrees with whom, is in files."""
+    return [
+        _answers(ways),
+        *([_decided(ways)] if any(_has_rule(way) for way in ways) else []),
+        *([_groups(ways)] if ways[0].by_group() else []),
+        _faces(ways),
+    ]
 
 
 def _table(title: str, first: str, columns: Sequence[str]) -> Table:
@@ -113,36 +139,56 @@ def _table(title: str, first: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _whole(ways: Sequence[Judged]) -> Table:
+def _answers(ways: Sequence[Judged]) -> Table:
     pictures, faces = len(ways[0].pictures), ways[0].count().faces
-    columns = ("precision", "recall", "F1", "AP", "sure: precision", "sure: recall", "calibration error", "pictures/s")
-    table = _table(f"{pictures} pictures, {faces} faces", "way", columns)
+    columns = ("precision", "recall", "F1", "AP", "pictures/s")
+    table = _table(f"{pictures} pictures, {faces} faces: what each way answers", "way", columns)
     for way in ways:
-        answer, sure = way.count(), way.count(lambda guess: guess.sure)
-        error = calibration_error(reliability(way.hits))
-        # A script is never sure: nothing of it would be accepted without a person.
-        of_sure = (_share(sure.precision), _share(sure.recall)) if sure.right + sure.wrong else ("", "")
-        shares = (_share(answer.precision), _share(answer.recall), _share(answer.f1))
+        answer = way.count()
         rate = f"{pictures / way.seconds:.1f}" if way.seconds else ""
-        table.add_row(way.name, *shares, _share(average_precision(way.curve())), *of_sure, _share(error), rate)
+        shares = (_between(answer.of_guesses), _between(answer.of_faces), _share(answer.f1))
+        table.add_row(way.name, *shares, _share(average_precision(way.curve())), rate)
+    return table
+
+
+def _has_rule(way: Judged) -> bool:
+    """Say whether a recipe could use it: of a script nothing would be accepted, nor shown to a person."""
+    return any(hit.guess.fate for hit in way.hits)
+
+
+def _decided(ways: Sequence[Judged]) -> Table:
+    columns = ("precision of accepted", "recall of accepted", "with queued", "queued a 100 faces", "calibration error")
+    table = _table("What the default recipe does with it, before a person has looked", "way", columns)
+    for way in filter(_has_rule, ways):
+        accepted, queued = way.decided(Fate.ACCEPTED), way.decided(Fate.QUEUED)
+        found = way.decided(Fate.ACCEPTED, Fate.QUEUED)
+        waiting = f"{100 * queued.of_guesses.whole / queued.faces:.0f}" if queued.faces else ""
+        shares = [_between(share) for share in (accepted.of_guesses, accepted.of_faces, found.of_faces)]
+        table.add_row(way.name, *shares, waiting, _share(calibration_error(reliability(way.hits))))
     return table
 
 
 def _groups(ways: Sequence[Judged]) -> Table:
-    title = "Recall, and wrong boxes where there are any, by group"
-    return _counts(title, "group", ways, [way.by_group() for way in ways])
-
-
-def _sizes(ways: Sequence[Judged]) -> Table:
-    title = "Recall, and wrong boxes where there are any, by size of the face"
-    return _counts(title, "size", ways, [way.by_size() for way in ways])
-
-
-def _counts(title: str, first: str, ways: Sequence[Judged], counted: Sequence[dict[str, Count]]) -> Table:
-    table = _table(title, first, ("faces", *(way.name for way in ways)))
-    for name, count in counted[0].items():
-        table.add_row(harmless(name), str(count.faces), *(_cell(one[name]) for one in counted))
+    table = _table("Recall, and wrong boxes where there are any, by group", "group", _columns(ways))
+    for name, count in ways[0].by_group().items():
+        table.add_row(harmless(name), str(count.faces), *(_cell(way.by_group()[name]) for way in ways))
     return table
+
+
+def _faces(ways: Sequence[Judged]) -> Table:
+    """Draw recall by what the faces are like: their size, and where it is known how they are seen and drawn."""
+    table = _table("Recall, and wrong boxes of that size, by face", "face", _columns(ways))
+    for name, count in ways[0].by_size().items():
+        table.add_row(name, str(count.faces), *(_cell(way.by_size()[name]) for way in ways))
+    for (of, trait), share in ways[0].by_trait().items():
+        if of != "tag":  # nearly the groups again
+            cells = [_share(way.by_trait()[of, trait].value) for way in ways]
+            table.add_row(f"{of}: {trait.replace('_', ' ')}", str(share.whole), *cells)
+    return table
+
+
+def _columns(ways: Sequence[Judged]) -> Sequence[str]:
+    return ("faces", *(way.name for way in ways))
 
 
 def _cell(count: Count) -> str:
@@ -150,11 +196,10 @@ def _cell(count: Count) -> str:
     return f"{_share(count.recall) or '–'}{wrong}"
 
 
-def _agreement(ways: Sequence[Judged]) -> Table:
-    table = _table("Of the faces that the one finds, the other finds", "the one", [way.name for way in ways])
-    for one, shares in agreement(ways).items():
-        table.add_row(one, *(_share(share) for share in shares.values()))
-    return table
+def _between(share: Share) -> str:
+    """Write a share, and between which shares it lies at 95 %."""
+    low, high = share.interval or (None, None)
+    return f"{_share(share.value)} ({_share(low)}–{_share(high)})" if share.whole else ""
 
 
 def _share(share: float | None) -> str:

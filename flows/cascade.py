@@ -15,7 +15,7 @@ from flows.lessons import backgrounds as of_backgrounds
 from flows.show import Display
 from pipeline.detectors import lbpcascade
 from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError
-from pipeline.run import DataFolder
+from pipeline.folder import DataFolder
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
 from pipeline.train.cascade import CascadeConfig, Progress, train

@@ -22,8 +22,8 @@ from pipeline.detectors import DETECTORS, build, onnx
 from pipeline.detectors.lbpcascade import find
 from pipeline.detectors.onnx import OnnxDetector
 from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
+from pipeline.folder import DataFolder
 from pipeline.pixels import Pixels, encode_png, fit
-from pipeline.run import DataFolder
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
 from pipeline.train.detector import INPUT_SIDE, DetectorConfig, Progress, Weights, check, train

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from flows.show import Display
 from pipeline.errors import UsageError, WorldError
 from pipeline.export import Release, find_release
+from pipeline.folder import DataFolder
 from pipeline.recipe import Recipe, load, parse
-from pipeline.run import STAGES, Build, DataFolder, Settings
+from pipeline.run import STAGES, Build, Settings
 from pipeline.stage import StageReport
 from pipeline.train import TrainConfig, TrainProgress, train_gan
 from pipeline.verify import verify

@@ -12,8 +12,8 @@ from flows.show import Display
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError, WorldError
 from pipeline.export import find_release
+from pipeline.folder import DataFolder
 from pipeline.manifest import split_of
-from pipeline.run import DataFolder
 from pipeline.sandbox import hard, posts
 from pipeline.train.labelled import Source, of_backgrounds, of_release
 from pipeline.verify import verify

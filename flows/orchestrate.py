@@ -30,8 +30,9 @@ from flows.jobs import settings_from_environment
 from flows.show import Display, Lines
 from pipeline.errors import RecipeError, StoreError, WorldError
 from pipeline.export import Release
+from pipeline.folder import DataFolder
 from pipeline.recipe import load
-from pipeline.run import DataFolder, Settings
+from pipeline.run import Settings
 from pipeline.stage import StageReport
 
 RELEASE_PUBLISHED = "release.published"

@@ -20,7 +20,7 @@ from pipeline import __version__
 from pipeline.errors import StoreError, UsageError
 from pipeline.labels import ATTRIBUTES, labels_of
 from pipeline.manifest import MANIFEST, SUMS, ManifestRow, faults_of_sums, files_of, sha256_of, to_csv
-from pipeline.pixels import decode, encode_png, resize
+from pipeline.pixels import decode, encode_as, encode_png, resize
 from pipeline.stage import StageReport
 from pipeline.store import Store, write_atomically
 
@@ -54,6 +54,7 @@ class Contents:
     reports: Sequence[StageReport]
     train_size: int  # pixels a side of faces.npy
     formats: Sequence[str]  # beside images, manifest and arrays: "stylegan"
+    quality: int = 95  # 1 to 100; of images that are no PNG
 
 
 def publish(contents: Contents, store: Store, releases: Path, progress: Callable[[int, int], None]) -> Release:
@@ -134,8 +135,8 @@ def _write(
         np.lib.format.write_array_header_1_0(faces, head)
         for index, one in enumerate(rows):
             png = store.get(one.crop_sha256)
-            (aside / one.file).write_bytes(png)
             pixels_HWC = decode(png, max_pixels=MAX_CROP_PIXELS)
+            (aside / one.file).write_bytes(_encoded(Path(one.file).suffix, png, pixels_HWC, contents.quality))
             faces.write(resize(pixels_HWC, size).tobytes())
             sheet.add(index, pixels_HWC)
             progress(index + 1, len(rows))
@@ -158,6 +159,11 @@ def _write_stylegan(path: Path, rows: Sequence[ManifestRow], store: Store) -> No
         for index, one in enumerate(rows):
             archive.writestr(_member(f"{index // 1000:05d}/img{index:08d}.png"), store.get(one.crop_sha256))
         archive.writestr(_member("dataset.json"), json.dumps({"labels": None}))
+
+
+def _encoded(suffix: str, png: bytes, pixels_HWC: NDArray[np.uint8], quality: int) -> bytes:
+    """Give a crop in the format of its file; a PNG is the crop itself, byte for byte."""
+    return png if suffix == ".png" else encode_as(pixels_HWC, suffix[1:], quality)
 
 
 class _Sheet:
@@ -201,7 +207,8 @@ def _readme(contents: Contents) -> str:
 
 `{MANIFEST}` leads every crop back to its post. `recipe.toml` makes the dataset again. `faces.npy` holds all crops as
 uint8, N×H×W×3, RGB, {contents.train_size} px a side, in the manifest's order; `labels.npy` N×{len(ATTRIBUTES)}
-(1 true, 0 false, -1 unknown) in the order of `labels.json`. `sha256sum -c {SUMS}` or `flow verify` checks the folder.
+(1 true, 0 false, -1 unknown) in the order of `labels.json`. Pixels are sRGB.
+`sha256sum -c {SUMS}` or `flow verify` checks the folder.
 
 The pictures belong to their artists: share the recipe and the manifest, not the images.
 """

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from pipeline.records import FaceCrop, Reason
+from pipeline.score import Model
 from pipeline.stage import Dropped, Kept, Outcome, Scope
 from pipeline.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class FilterCrops:
-    """Drop what is too small, too unsure, blurred, flat or without colour; 0 switches a rule off."""
+    """Drop what is too small, too unsure, blurred, flat or without colour; 0 switches a rule off.
+
+    With a model of one's own, crops go on with the score that it gives them.
+    """
 
     name: ClassVar = "filter"
     version: ClassVar = 1
@@ -24,6 +28,7 @@ class FilterCrops:
     min_sharpness: float = 0.0  # variance of the Laplacian at 128 px
     min_contrast: float = 0.0  # standard deviation of grey, 0 to 127
     min_chroma: float = 0.0  # mean distance from grey in Lab
+    model: Model | None = None  # None: the score of the detection stays
 
     def key(self, item: FaceCrop, /) -> str:
         """Name the crop by where it was cut."""
@@ -32,8 +37,9 @@ class FilterCrops:
     def __call__(self, items: Iterable[FaceCrop], _store: Store, /) -> Iterator[Outcome[FaceCrop, FaceCrop]]:
         """Judge each crop by its record alone; no pixels are read."""
         for crop in items:
-            reason = self.against(crop)
-            yield Dropped(crop, reason) if reason else Kept(crop, (crop,))
+            scored = crop if self.model is None else _scored(crop, self.model)
+            reason = self.against(scored)
+            yield Dropped(crop, reason) if reason else Kept(crop, (scored,))
 
     def against(self, crop: FaceCrop) -> Reason | None:
         """Give the first reason against *crop*."""
@@ -44,6 +50,11 @@ class FilterCrops:
             or _flat(crop, self.min_contrast)
             or _monochrome(crop, self.min_chroma)
         )
+
+
+def _scored(crop: FaceCrop, model: Model) -> FaceCrop:
+    probability = round(model.probability(dict(crop.detection.evidence)), 4)
+    return replace(crop, detection=replace(crop.detection, score=probability))
 
 
 def _too_small(crop: FaceCrop, min_face: int) -> Reason | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pipeline.catalog import Catalog, count_reasons
 from pipeline.errors import InvariantError
@@ -49,6 +50,7 @@ def run_stage(
     *,
     corpus: str = "",
     which: Which = new_or_due,
+    beside: Collection[str] = (),
 ) -> tuple[StageReport, list[Any]]:
     """Judge those of *items* that the catalog does not remember, and return what the stage keeps of all of them.
 
@@ -60,6 +62,7 @@ def run_stage(
         progress: Told of every outcome.
         corpus: Names the dataset that a `Scope.CORPUS` stage sees.
         which: Chooses whom to judge, the others are recalled. A corpus is judged whole.
+        beside: Keys of those of *items* that this run has judged already, `Beside` another stage.
 
     Returns:
         The counts over all items, and the outputs in the order of the items.
@@ -71,7 +74,8 @@ def run_stage(
     new = choose(stage, items, catalog, store, corpus=corpus, which=which)
     judge(stage, [new], catalog, store, progress, corpus=corpus, known=len(items) - len(new))
     report, kept = recall_stage(stage, items, catalog, corpus)
-    return replace(report, judged=len(new), seconds=time.monotonic() - began), kept
+    judged = {*beside, *(stage.key(item) for item in new)}
+    return replace(report, judged=len(judged), seconds=time.monotonic() - began), kept
 
 
 def choose(
@@ -124,7 +128,10 @@ def judge(
     progress(stage.name, known, known)
     try:
         for outcome in stage(_expect(stage, batches, expected), store):
-            journal.add(stage.key(outcome.item), outcome, expected)
+            key = stage.key(outcome.item)
+            if key not in expected or key in journal.judged:
+                raise InvariantError(f"{stage.name}: an outcome too many for {key}")
+            journal.add(key, outcome)
             progress(stage.name, known + len(journal.judged), known + len(expected))
     finally:
         if not whole:  # what was judged before a stop or an error is not judged again
@@ -185,14 +192,8 @@ class _Journal:
         self._written = time.monotonic()
         self.judged: set[str] = set()
 
-    def add(self, key: str, outcome: Outcome[Any, Any], expected: dict[str, Any]) -> None:
-        """Take one outcome.
-
-        Raises:
-            InvariantError: Nobody asked for it, or it is the second.
-        """
-        if key not in expected or key in self.judged:
-            raise InvariantError(f"{self._stage.name}: an outcome too many for {key}")
+    def add(self, key: str, outcome: Outcome[Any, Any]) -> None:
+        """Take one outcome."""
         self.judged.add(key)
         self._pending.append((key, outcome))
         due = len(self._pending) >= COMMIT_EVERY or time.monotonic() - self._written > COMMIT_AFTER_S
@@ -206,4 +207,46 @@ class _Journal:
             if isinstance(self._stage, Settles):
                 self._stage.settled([outcome.item for _, outcome in self._pending])
         self._pending = []
+        self._written = time.monotonic()
+
+
+class Beside:
+    """Writes down what a stage says of items that another stage, which is at work, has just made.
+
+    The stage itself then finds them judged. Whatever a kill leaves, nothing is lost: where the outcomes of the other
+    stage are missing, it makes the same items again, and what was said of those stands; where these here are missing,
+    the stage judges.
+
+    Use it as a context manager round the other stage.
+
+    Args:
+        stage: Judges items alone (`Scope.ITEM`).
+        catalog: Remembers the outcomes, in small transactions.
+    """
+
+    def __init__(self, stage: Stage[Any], catalog: Catalog) -> None:
+        self._stage, self._catalog, self._mark = stage, catalog, fingerprint(stage)
+        self._pending: dict[str, Outcome[Any, Any]] = {}
+        self._written = time.monotonic()
+        self.judged: set[str] = set()  # keys; what was judged before this run is not among them
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._commit()
+
+    def tell(self, outcomes: Iterable[Outcome[Any, Any]]) -> None:
+        """Take outcomes of the stage."""
+        self._pending.update((self._stage.key(outcome.item), outcome) for outcome in outcomes)
+        if len(self._pending) >= COMMIT_EVERY or time.monotonic() - self._written > COMMIT_AFTER_S:
+            self._commit()
+
+    def _commit(self) -> None:
+        said = self._catalog.judged(self._stage.name, self._mark, self._pending)
+        new = [(key, outcome) for key, outcome in self._pending.items() if key not in said]
+        if new:
+            self._catalog.record(self._stage.name, self._mark, new)
+        self.judged.update(key for key, _ in new)
+        self._pending = {}
         self._written = time.monotonic()

@@ -46,11 +46,17 @@ class ManifestRow:
     box_height: int
     window_side: int
     padded: float
+    turned: float
     detector: str
     score: float
     agreed: bool
     hair: str
+    hair_colour: str
+    hair_confidence: float
     eyes: str
+    eye_colour: str
+    eye_confidence: float
+    skin: str
     post_id: str
     page_url: str
     origin_url: str
@@ -67,12 +73,14 @@ class ManifestRow:
 COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow))
 
 
-def row(crop: FaceCrop, image: Image, post: Post, decision: ReviewDecision | None, split: str) -> ManifestRow:
-    """Bring together what is known of one accepted crop; what is unknown is an empty text."""
+def row(
+    crop: FaceCrop, image: Image, post: Post, decision: ReviewDecision | None, split: str, image_format: str = "png"
+) -> ManifestRow:
+    """Bring together what is known of one accepted crop, a file of that format; what is unknown is an empty text."""
     found = crop.detection
     return ManifestRow(
         crop_sha256=crop.sha256,
-        file=f"images/{crop.sha256}.png",
+        file=f"images/{crop.sha256}.{image_format}",
         size=crop.size,
         phash=crop.phash,
         family=crop.family,
@@ -87,11 +95,17 @@ def row(crop: FaceCrop, image: Image, post: Post, decision: ReviewDecision | Non
         box_height=found.box.height,
         window_side=crop.side,
         padded=round(crop.padded, 4),
+        turned=crop.turned,
         detector=found.detector,
         score=round(found.score, 4),
         agreed=found.agreed,
-        hair=found.hair or "",
-        eyes=found.eyes or "",
+        hair=crop.hair,
+        hair_colour=crop.hair_colour,
+        hair_confidence=crop.hair_confidence,
+        eyes=crop.eyes,
+        eye_colour=crop.eye_colour,
+        eye_confidence=crop.eye_confidence,
+        skin=crop.skin,
         post_id=harmless(post.id),
         page_url=harmless(post.page_url),
         origin_url=harmless(post.origin_url or ""),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import math
 import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagehash
@@ -284,6 +286,104 @@ def rotate(pixels_HWC: Pixels, degrees: float) -> Pixels:
     return np.array(turned)
 
 
+def cut_turned(pixels_HWC: Pixels, middle: tuple[float, float], side: float, degrees: float, size: int) -> Pixels:
+    """Cut a square that stands askew out of a picture, upright: turned and reduced at once, each pixel made once.
+
+    The kernel is the cubic of Keys (1981) with a = -1/2, widened where the square is reduced, as Pillow's BICUBIC is;
+    whole pixels are averaged first where it would be wide, as Pillow's `reducing_gap` has it. Coordinates, weights and
+    sums are whole numbers: the same bytes on every machine.
+
+    Args:
+        pixels_HWC: RGB, uint8; what lies outside the picture repeats its edge.
+        middle: Of the square, x and y, in pixels; the first pixel reaches from 0 to 1.
+        side: Of the square, in pixels.
+        degrees: By which the square is turned, clockwise as seen; it comes back turned the other way.
+        size: Side of the result, in pixels.
+
+    Returns:
+        RGB, uint8, of shape (size, size, 3).
+    """
+    step = side / size
+    whole = max(1, int(step / _STEEPEST))
+    reach = whole * (math.ceil(side * 0.71 / whole) + 8)  # half a diagonal, and the kernel
+    left, top = math.floor(middle[0]) - reach, math.floor(middle[1]) - reach
+    around_HWC = _averaged(pixels_HWC, Box(left=left, top=top, width=2 * reach, height=2 * reach), whole)
+    step /= whole
+    across, down = (round(way * step * _ONE) for way in _direction(degrees))
+    odd = 2 * np.arange(size, dtype=np.int64) + 1 - size  # twice the distance from the middle
+    start_x, start_y = (round(at * _ONE / whole) - _ONE // 2 for at in (middle[0] - left, middle[1] - top))
+    out_HWC = np.empty((size, size, 3), np.uint8)
+    for first in range(0, size, _ROWS):
+        rows = odd[first : first + _ROWS, None]
+        x = start_x + (odd * across - rows * down) // 2
+        y = start_y + (odd * down + rows * across) // 2
+        out_HWC[first : first + _ROWS] = _sampled(around_HWC, x.ravel(), y.ravel(), step).reshape(-1, size, 3)
+    return out_HWC
+
+
+def _averaged(pixels_HWC: Pixels, window: Box, whole: int) -> Pixels:
+    """Cut *window* out and average squares of *whole* pixels, in bands: all of it may be larger than the picture."""
+    if whole == 1:
+        return cut(pixels_HWC, window)
+    bands = range(window.top, window.bottom, rows := whole * max(1, _BAND // whole))
+    heights = (min(rows, window.bottom - top) for top in bands)
+    return np.concatenate(
+        [
+            np.array(Image.fromarray(cut(pixels_HWC, replace(window, top=top, height=height))).reduce(whole))
+            for top, height in zip(bands, heights, strict=True)
+        ]
+    )
+
+
+_ONE = 1 << 16  # fixed point: one pixel
+_PHASES = 256  # places between two pixels that have weights of their own
+_WEIGHT = 1 << 12  # fixed point: the sum of the weights in a row
+_ROWS = 64  # of what is made at once
+_STEEPEST = 1.5  # pixels a pixel, above which whole pixels are averaged first
+
+
+def _direction(degrees: float) -> tuple[float, float]:
+    """Cosine and sine, to nine digits: what a library does with the last one is its own."""
+    return round(math.cos(math.radians(degrees)), 9), round(math.sin(math.radians(degrees)), 9)
+
+
+def _sampled(pixels_HWC: Pixels, x: NDArray[np.int64], y: NDArray[np.int64], step: float) -> Pixels:
+    """Weigh the pixels around each place (fixed point, from the middle of the first pixel), one tap after the other."""
+    width = pixels_HWC.shape[1]
+    weights, first = _cubic(round(step, 6))
+    flat = pixels_HWC.reshape(-1, 3)
+    corner = (y // _ONE + first) * width + x // _ONE + first
+    across, down = (weights.take(at % _ONE * _PHASES // _ONE, axis=1)[..., None] for at in (x, y))
+    total = np.zeros((len(x), 3), np.int32)
+    for row in range(len(weights)):
+        line = np.zeros((len(x), 3), np.int32)
+        for column in range(len(weights)):
+            line += flat[row * width + column :].take(corner, axis=0) * across[column]
+        total += (line >> 4) * down[row]
+    unit = _WEIGHT * _WEIGHT >> 4
+    return ((total + unit // 2) // unit).clip(0, 255).astype(np.uint8)
+
+
+@functools.cache
+def _cubic(step: float) -> tuple[NDArray[np.int32], int]:
+    """Give the weights by tap and phase, and where the first tap lies, counted from the pixel."""
+    wide = max(1.0, step)
+    reach = math.ceil(2 * wide)
+    rows = []
+    for phase in range(_PHASES):
+        near = [_keys(abs(tap - (phase + 0.5) / _PHASES) / wide) for tap in range(1 - reach, reach + 1)]
+        row = [round(one / sum(near) * _WEIGHT) for one in near]
+        row[reach - 1] += _WEIGHT - sum(row)  # even colour stays what it is
+        rows.append(row)
+    return np.array(rows, np.int32).T.copy(), 1 - reach
+
+
+def _keys(x: float) -> float:
+    if x < 1:
+        return (1.5 * x - 2.5) * x * x + 1
+    return ((-0.5 * x + 2.5) * x - 4) * x + 2 if x < 2 else 0.0
+
+
 def phash(pixels_HWC: Pixels) -> str:
     """Hash what a picture looks like: 64 bits as 16 hexadecimal digits; alike pictures differ in few bits."""
     return str(imagehash.phash(Image.fromarray(pixels_HWC)))
@@ -302,6 +402,22 @@ def encode_png(pixels_HWC: Pixels) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB, not interlaced
     body = zlib.compress(_filtered(pixels_HWC), 6)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+
+
+def encode_as(pixels_HWC: Pixels, kind: str, quality: int) -> bytes:
+    """Write a file that loses something, without metadata or profile, which means sRGB; one Pillow, the same bytes.
+
+    Args:
+        pixels_HWC: RGB, uint8.
+        kind: ``jpg`` (colours at full resolution, for drawn lines suffer first) or ``webp``.
+        quality: 1 to 100.
+    """
+    file = io.BytesIO()
+    if kind == "jpg":
+        Image.fromarray(pixels_HWC).save(file, "JPEG", quality=quality, subsampling=0, optimize=True)
+    else:
+        Image.fromarray(pixels_HWC).save(file, "WEBP", quality=quality, method=4)
+    return file.getvalue()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -499,6 +615,8 @@ def _in_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image  # `convert` would copy it, and a picture of 25 megapixels takes 100 MB
     if image.mode not in {"LA", "RGBA"}:
         return image.convert("RGB")
     plain = Image.new("RGB", image.size)

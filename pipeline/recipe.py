@@ -215,8 +215,10 @@ class FilterSection(_Section):
     """Tags that a post must not have, none of them."""
     min_face: int = Field(32, ge=0)
     """Least side of a face in the image, pixels."""
-    min_score: float = Field(0.0, ge=0, le=1)
-    """Least score of a detection, 0 to 1."""
+    min_score: float = Field(0.05, ge=0, le=1)
+    """Least probability that it is a face; what is less probable is dropped, and no person sees it."""
+    score: str = ""
+    """A file of `flow fit-score`: how what the detectors say makes the probability; "": as kaoset has it."""
     min_sharpness: float = Field(0.0, ge=0)
     """Least variance of the Laplacian at 128 px; drawn lines give hundreds, blurred ones tens."""
     min_contrast: float = Field(0.0, ge=0, le=127)
@@ -258,8 +260,8 @@ Detector = Annotated[str, AfterValidator(_known_detector)]
 class DetectSection(_Section):
     """Where the faces are."""
 
-    detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=2)
-    """`lbpcascade`, `drawn_faces`, `animeface` or a model's .toml; of two the first proposes, the second judges."""
+    detectors: tuple[Detector, ...] = Field(("lbpcascade", "animeface"), min_length=1, max_length=4)
+    """`lbpcascade`, `drawn_faces`, `animeface` or the .toml of a model; the last judges what the others propose."""
     side: int = Field(640, ge=128, le=4096)
     """Longer side of the reduced picture in which faces are looked for, pixels."""
     timeout_s: float = Field(60.0, gt=0)
@@ -273,8 +275,14 @@ class CropSection(_Section):
     """Side of the window in sides of the face's box."""
     size: int = Field(256, ge=16, le=2048)
     """Side of the crop, pixels; faces whose window is smaller are dropped, never enlarged."""
+    align: Literal["none", "eyes"] = "none"
+    """`eyes`: turn the window until the eyes are level, where the detector saw them in plausible places."""
+    margin_policy: Literal["shift", "pad", "drop"] = "shift"
+    """A window that leaves the image is moved inwards (`shift`), kept about the face (`pad`), or dropped (`drop`)."""
     max_padding: float = Field(0.25, ge=0, le=1)
     """Largest share of the window that may lie outside the image; its edge is repeated there."""
+    faces: Literal["all", "largest"] = "all"
+    """`largest`: take one face of each image."""
 
 
 class DedupSection(_Section):
@@ -291,10 +299,10 @@ class DedupSection(_Section):
 class ReviewSection(_Section):
     """What is sure without a person; everything else waits in the queue."""
 
-    accept_agreed: float = Field(0.5, ge=0, le=2)
-    """Least score that is sure when two detectors agree; above 1 nothing is."""
+    accept_agreed: float = Field(0.95, ge=0, le=2)
+    """Least probability that is sure when detectors agree; above 1 nothing is."""
     accept_alone: float = Field(1.5, ge=0, le=2)
-    """The same of one detector alone; above 1 nothing is sure, and a person decides."""
+    """The same where only one saw it; above 1 nothing is sure, and a person decides."""
 
 
 class SplitSection(_Section):
@@ -313,8 +321,12 @@ class SplitSection(_Section):
 
 
 class ReleaseSection(_Section):
-    """What is published beside the crops, the manifest and the arrays."""
+    """How the crops are published, and what beside them, the manifest and the arrays."""
 
+    image_format: Literal["png", "jpg", "webp"] = "png"
+    """Of the crops in `images/`; arrays and zip are made from the crops themselves, whatever is chosen here."""
+    quality: int = Field(95, ge=1, le=100)
+    """Of `jpg` and `webp`, which lose something."""
     formats: tuple[Literal["stylegan"], ...] = ("stylegan",)
     """`stylegan`: the zip that StyleGAN2-ADA, StyleGAN3 and R3GAN read; the crop size must be a power of two."""
 

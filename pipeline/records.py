@@ -56,6 +56,7 @@ class Reason(StrEnum):
     TIMED_OUT = "timed_out"  # it took longer than the time limit
     # crop
     TOO_SMALL = "too_small"  # the window has fewer pixels than the crop: enlarging is refused
+    NOT_LARGEST = "not_largest"  # crop.faces asks for the largest face of an image only
     OUTSIDE = "outside"  # more of the window lies outside the image than crop.max_padding allows
     # filter
     FACE_TOO_SMALL = "face_too_small"  # the face is smaller than filter.min_face
@@ -200,13 +201,14 @@ class Detection(Record):
 
     image_sha256: str
     box: Box
-    detector: str
-    score: float  # 0 to 1; how sure the detector is
-    agreed: bool = False  # also found by another detector
-    hair: str | None = None  # "#rrggbb" when measured
+    detector: str  # who saw it, joined by "+"
+    score: float  # 0 to 1; the probability that it is a face
+    agreed: bool = False  # more than one of them saw it
+    hair: str | None = None  # "#rrggbb" where the detector measures it; a FaceCrop has what is measured alike for all
     eyes: str | None = None
     skin: str | None = None
     landmarks: Landmarks | None = None  # where the detector sees them
+    evidence: tuple[tuple[str, float], ...] = ()  # what the score was made of (pipeline.score)
 
     @property
     def id(self) -> str:
@@ -228,6 +230,14 @@ class FaceCrop(Record):
     sharpness: float  # variance of the Laplacian of the grey crop at 128 px
     contrast: float  # standard deviation of the grey crop, 0 to 127
     chroma: float  # mean distance from grey in Lab, 0 to about 180
+    turned: float = 0.0  # degrees, clockwise as seen, by which the window stood askew in the image; the crop is upright
+    hair: str = ""  # "#rrggbb", in the light of the picture; "" where too little of it is seen
+    hair_colour: str = ""  # one of labels.HAIR; "" where there is no telling, as in a picture without colour
+    hair_confidence: float = 0.0  # 0 to 1; how far the name is from being another, and how much of the hair has it
+    eyes: str = ""
+    eye_colour: str = ""  # one of labels.EYES
+    eye_confidence: float = 0.0
+    skin: str = ""
     family: str = ""  # all crops of one picture and of its near-copies; given by dedup
 
     @property

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,22 +16,25 @@ from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
+from pipeline import score
 from pipeline.ahead import Ahead
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
-from pipeline.detect import DetectFaces
+from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, lbpcascade
 from pipeline.detectors import build as build_detector
-from pipeline.errors import BoardError, DetectorError, IncompleteError, StoreError, UsageError, WorldError
+from pipeline.errors import BoardError, DetectorError, IncompleteError, UsageError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
+from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
-from pipeline.judge import Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
+from pipeline.judge import Beside, Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
 from pipeline.manifest import ManifestRow, row, split_of
+from pipeline.own_board import OwnBoard
 from pipeline.recipe import (
     MANNERS,
     BoardSection,
@@ -56,116 +56,13 @@ from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept, Stage, StageReport, fingerprint
-from pipeline.store import Store
-from pipeline.workers import Workers
+from pipeline.workers import Calls, Workers
 
 STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
 ROOM = 1000  # files of one host that may wait while the boards are still read; the others wait in the catalog
 ROOM_IN_ALL = 10_000
 NOTE_HOSTS_S = 1.0  # how often the catalog is told how far each host is
 SANDBOX = "sandbox"
-SANDBOX_START_S = 300.0
-
-
-@dataclass(frozen=True)
-class DataFolder:
-    """Where everything of a person's datasets lies."""
-
-    root: Path
-
-    @property
-    def catalog(self) -> Path:
-        """The embedded catalog."""
-        return self.root / "catalog.sqlite"
-
-    @property
-    def store(self) -> Store:
-        """Images and crops by SHA-256."""
-        return Store(self.root / "store")
-
-    @property
-    def pace(self) -> Path:
-        """When which host was asked last, by any run."""
-        return self.root / "pace"
-
-    @property
-    def parts(self) -> Path:
-        """Files under way."""
-        return self.root / "parts"
-
-    @property
-    def releases(self) -> Path:
-        """Published datasets, by recipe and number."""
-        return self.root / "releases"
-
-    @property
-    def trainings(self) -> Path:
-        """Checkpoints and samples, by release."""
-        return self.root / "trainings"
-
-    @property
-    def sandbox(self) -> Path:
-        """What the sandbox board has drawn."""
-        return self.root / "sandbox"
-
-    @property
-    def claims(self) -> Path:
-        """Which listing is read, and which file is fetched, by some run just now."""
-        return self.root / "claims"
-
-    def enter(self) -> TextIO:
-        """Say that a run is at work here, and clear up behind the dead if no other is; close the file to leave.
-
-        Raises:
-            StoreError: The folder cannot be written.
-        """
-        file = self._open(".lock")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass  # somebody may be writing what would be cleared up
-        else:
-            for left in self.store.root.glob("??/??/.new-*"):
-                left.unlink(missing_ok=True)
-        fcntl.flock(file, fcntl.LOCK_SH)
-        return file
-
-    def lock(self, recipe: str) -> TextIO:
-        """Keep every other run of a recipe out until the file is closed; a dead process holds no lock.
-
-        Raises:
-            StoreError: Another run of it works on the folder, or it cannot be written.
-        """
-        file = self._open(f".lock-{recipe}")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            file.close()
-            raise StoreError(
-                f"{self.root}: another run of {recipe} works on it (process {owner}); wait for it, or choose another "
-                "--data or another name for the recipe"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        return file
-
-    def at_work(self, recipe: str) -> bool:
-        """Say whether a run of a recipe really goes on, whatever the catalog says."""
-        try:
-            self.lock(recipe).close()
-        except StoreError:
-            return True
-        return False
-
-    def _open(self, name: str) -> TextIO:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            return (self.root / name).open("a+")
-        except OSError as error:
-            raise StoreError(f"{self.root}: cannot be written ({error.strerror}); choose another --data") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +106,7 @@ class Build:
         self._images: dict[str, Image] = {}
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
+        self._cut: set[str] = set()  # keys of the detections that were cut where they were found
         self._note = ""
         self._tally = Tally()
         self._noted = 0.0
@@ -220,6 +118,8 @@ class Build:
             stack.enter_context(self.folder.enter())
             stack.enter_context(self.folder.lock(self.recipe.name))
             self.recipe = with_detectors_at_hand(self.recipe, self._say)
+            own = self.recipe.filter.score
+            self._score = score.load(Path(own), self.recipe.detect.detectors) if own else None
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
             self._claims = Claims(self.folder.claims)
@@ -229,11 +129,18 @@ class Build:
             stack.callback(self._hosts.close)
             self._clients = stack.enter_context(ExitStack())
             self._client_of: dict[tuple[str, bool], Client] = {}  # by source, and whether by a documented way
-            self._workers = Workers(
-                self.settings.workers or os.cpu_count() or 1, timeout_s=self.recipe.detect.timeout_s
-            )
+            count, timeout_s = self.settings.workers or os.cpu_count() or 1, self.recipe.detect.timeout_s
+            self._workers = Workers(count, timeout_s=timeout_s)
             stack.callback(self._workers.close)
-            self._sandbox = _SandboxBoard(self.settings, self.folder.sandbox, self._progress)
+            self._calls = Calls(count, timeout_s=timeout_s)
+            stack.callback(self._calls.close)
+            self._sandbox = OwnBoard(
+                self.folder.sandbox,
+                posts=self.settings.sandbox_posts,
+                faults=self.settings.sandbox_faults,
+                progress=self._progress,
+                url=self.settings.sandbox_url,
+            )
             stack.callback(self._sandbox.close)
             self._began = datetime.now(UTC)
             self._run = self.catalog.begin_run(self.recipe.name)
@@ -258,8 +165,8 @@ class Build:
             "select": lambda: self._through(self._select()),
             "scrape": lambda: self._fetch(new_or_due),
             "dedup-images": self._dedup_images,
-            "detect": lambda: self._through(self._detect()),
-            "crop": lambda: self._through(self._crop()),
+            "detect": self._detect_and_cut,
+            "crop": lambda: self._through(self._crop(), beside=self._cut),
             "dedup": lambda: self._through(self._dedup()),
             "filter": lambda: self._through(self._filter()),
             "review": lambda: self._through(self._review()),
@@ -415,6 +322,7 @@ class Build:
         for post in rest:
             self._tally.expect(post)
         judged = ahead.finish(_by_turns(rest))
+        self._calls.close()  # before those processes start that look for faces
         self._scrape.clear_up(selected)
         self._note_hosts()
         report, self._items = recall_stage(self._scrape, selected, self.catalog)
@@ -446,6 +354,7 @@ class Build:
             claims=self._claims,
             threads=scrape.threads,
             per_host=scrape.per_host,
+            calls=self._calls,
             said=lambda post: self._said(stage, post),
             tally=self._tally,
             stop=self._stop,
@@ -467,7 +376,15 @@ class Build:
         self._images = {image.sha256: image for image in self._items}
         return report
 
-    def _detect(self) -> DetectFaces:
+    def _detect_and_cut(self) -> StageReport:
+        """Find faces, and cut them at once; what an earlier run has found is left to the stage after this one."""
+        crop = self._crop()
+        with Beside(crop, self.catalog) as cut:
+            report = self._through(self._detect(Follow(do=crop.cutter, tell=cut.tell)))
+        self._cut = cut.judged
+        return report
+
+    def _detect(self, follow: Follow[Any] | None = None) -> DetectFaces:
         detect = self.recipe.detect
         return DetectFaces(
             detectors=detect.detectors,
@@ -475,6 +392,7 @@ class Build:
             min_face=self.recipe.filter.min_face,
             max_pixels=self.recipe.scrape.max_pixels,
             workers=self._workers,
+            follow=follow,
         )
 
     def _crop(self) -> CropFaces:
@@ -482,7 +400,11 @@ class Build:
         return CropFaces(
             zoom=crop.zoom,
             size=crop.size,
+            align=crop.align,
+            margin_policy=crop.margin_policy,
             max_padding=crop.max_padding,
+            faces=crop.faces,
+            found_by=fingerprint(self._detect()),
             max_pixels=self.recipe.scrape.max_pixels,
             workers=self._workers,
         )
@@ -504,6 +426,7 @@ class Build:
             min_sharpness=wanted.min_sharpness,
             min_contrast=wanted.min_contrast,
             min_chroma=wanted.min_chroma,
+            model=self._score,
         )
 
     def _review(self) -> ReviewCrops:
@@ -524,6 +447,7 @@ class Build:
             reports=[*self.reports, done],
             train_size=self.recipe.train.size,
             formats=self.recipe.release.formats,
+            quality=self.recipe.release.quality,
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
@@ -536,13 +460,13 @@ class Build:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
             split = split_of(crop.family, self.recipe.seed, shares)
-            rows.append(row(crop, image, post, decisions.get(crop.sha256), split))
+            rows.append(row(crop, image, post, decisions.get(crop.sha256), split, self.recipe.release.image_format))
         return rows
 
-    def _through(self, stage: Stage[Any], which: Which = new_or_due) -> StageReport:
-        """Send what the last stage kept through *stage*."""
+    def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:
+        """Send what the last stage kept through *stage*, which has judged those named *beside* already."""
         report, self._items = run_stage(
-            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name, which=which
+            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name, beside=beside
         )
         return report
 
@@ -692,10 +616,10 @@ def _by_turns(posts: Iterable[Post]) -> list[Post]:
 
 
 def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe:
-    """Leave the cascade out, loudly, where its file is not to be had; the release's recipe then says so too.
+    """Take our own cascade, loudly, where the third-party one is not to be had; the release's recipe then says so too.
 
     Raises:
-        DetectorError: The recipe wants nothing but the cascade, or a model that is blind.
+        DetectorError: The recipe wants nothing but that cascade, or a model that is blind.
         RecipeError: A model is not where the recipe says, or not what it must be.
     """
     for name in recipe.detect.detectors:
@@ -706,74 +630,14 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
     try:
         lbpcascade.find()
     except DetectorError as error:
-        if "animeface" not in recipe.detect.detectors:
+        named = recipe.detect.detectors
+        if len(named) == 1:
             raise
-        say(
-            "WARNING: animeface works alone, so fewer faces are found and none is agreed on: all wait for a person, "
-            f"unless review.accept_alone is 1 or less. {error}"
-        )
-        alone = recipe.detect.model_copy(update={"detectors": ("animeface",)})
-        return recipe.model_copy(update={"detect": alone})
+        instead = () if lbpcascade.OWN in named else (lbpcascade.OWN,)
+        others = tuple(one for name in named for one in (instead if name == "lbpcascade" else (name,)))
+        say(f"WARNING: {'+'.join(others)} find the faces, not {'+'.join(named)}, so another dataset comes out. {error}")
+        return recipe.model_copy(update={"detect": recipe.detect.model_copy(update={"detectors": others})})
     return recipe
-
-
-class _SandboxBoard:
-    """Starts the sandbox board beside the run, the first time that somebody asks for its address."""
-
-    def __init__(self, settings: Settings, cache: Path, progress: Progress) -> None:
-        self._settings, self._cache, self._progress = settings, cache, progress
-        self._url = settings.sandbox_url
-        self._process: subprocess.Popen[str] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        if not self._url:
-            self._url = self._start()
-        return self._url
-
-    def close(self) -> None:
-        """Stop it, if it was started here."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-            if self._listener is not None:
-                self._listener.join()  # it reads to the end, which has come
-            for pipe in (self._process.stdout, self._process.stderr):
-                if pipe is not None:
-                    pipe.close()
-
-    def _start(self) -> str:
-        command = [sys.executable, "-m", "pipeline.sandbox.board", "--die-with-parent", "--cache", str(self._cache)]
-        command += ["--posts", str(self._settings.sandbox_posts)]
-        command += ["--faults"] if self._settings.sandbox_faults else []
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
-        )
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
-        url = self._process.stdout.readline().strip()
-        if not url.startswith("http"):
-            self._process.wait()
-            self._listener.join()
-            raise WorldError(f"the sandbox board did not start: {self._last_words or 'it said nothing'}")
-        return url
-
-    _last_words = ""
-    _listener: threading.Thread | None = None
-
-    def _listen(self) -> None:
-        """Read what the board says, so that it never waits for us; "drawn 12/600" is progress."""
-        assert self._process is not None  # noqa: S101
-        assert self._process.stderr is not None  # noqa: S101
-        for line in self._process.stderr:
-            word, _, numbers = line.strip().partition(" ")
-            done, _, total = numbers.partition("/")
-            if word == "drawn" and done.isdigit() and total.isdigit():
-                self._progress("draw", int(done), int(total))
-            elif line.strip():
-                self._last_words = line.strip()
 
 
 def _as_row(report: StageReport) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -23,10 +23,9 @@ from pipeline.records import HostCount, Image, Post, Reason
 from pipeline.sources import Source
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect, fingerprint
 from pipeline.store import Store
+from pipeline.workers import Calls, Crashed, TimedOut
 
 Answer = Image | Refused
-DECODED_AT_ONCE = 2  # a picture may take 400 MB while it is looked at, however many threads fetch
-_decoding = threading.Semaphore(DECODED_AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,7 @@ class FetchFiles:
     claims: Claims = effect()
     threads: int = effect()  # files under way at once
     per_host: int = effect()  # files of one host under way at once
+    calls: Calls = effect()  # where files are decoded: one that kills its decoder costs itself, and no thread of ours
     said: Callable[[Post], Answer | None] = effect()  # what the catalog has been told of the file meanwhile
     tally: Tally = effect()
     # The clients' own event: set by whoever wants the run to end, and while the stage is left early.
@@ -127,30 +127,35 @@ class FetchFiles:
             if not fetched.reason.transient:
                 receipt.write(self._mark, post, fetched, of_bytes=False)
             return fetched
-        answer: Answer
-        with _decoding:
-            data = _read(target)
-            try:
-                still = pixels.inspect(data, max_pixels=self.max_pixels)
-            except pixels.BadImage as bad:
-                answer = Refused(bad.reason, bad.detail)
-                receipt.write(self._mark, post, answer, of_bytes=True)
-                self._clear(post)
-            else:
-                answer = Image(
-                    sha256=hashlib.sha256(data).hexdigest(),
+        answer = self._looked_at(post, target, fetched)
+        receipt.write(self._mark, post, answer, of_bytes=True)
+        if isinstance(answer, Image):
+            store.take(target, answer.sha256)
+        else:
+            self._clear(post)
+        known.put(fetched.md5, answer)
+        return answer
+
+    def _looked_at(self, post: Post, target: Path, fetched: Fetched) -> Answer:
+        """Decode what came, in another process."""
+        match self.calls(partial(pixels.inspect_file, max_pixels=self.max_pixels), target):
+            case Crashed(detail):
+                return Refused(Reason.CRASHED, detail)
+            case TimedOut(detail):
+                return Refused(Reason.TIMED_OUT, detail)
+            case pixels.BadImage() as bad:
+                return Refused(bad.reason, bad.detail)
+            case still:
+                return Image(
+                    sha256=_sha256_of(target),
                     md5=fetched.md5,
                     post_id=post.id,
                     width=still.width,
                     height=still.height,
-                    bytes=len(data),
+                    bytes=fetched.bytes,
                     format=still.format,
                     phash=still.phash,
                 )
-                receipt.write(self._mark, post, answer, of_bytes=True)
-                store.take(target, answer.sha256)
-        known.put(fetched.md5, answer)
-        return answer
 
     def _fetch(self, post: Post, target: Path) -> Fetched | Refused:
         if target.exists():  # the run was killed between the file's last byte and the store
@@ -319,9 +324,10 @@ def _outcome(post: Post, answer: Answer) -> Outcome[Post, Image]:
             return Dropped(post, reason, detail)
 
 
-def _read(path: Path) -> bytes:
+def _sha256_of(path: Path) -> str:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); check the data folder") from error
 

@@ -113,5 +113,7 @@ class StageReport:
     kept: int
     dropped: dict[str, int]  # by reason, in the order of Reason
     judged: int  # how many of `seen` were new to this run
-    seconds: float  # of this run
+    seconds: (
+        float  # of this run, on the clock, in the stage's own turn; what was judged beside another is in that one's
+    )
     fingerprint: str = ""  # of the configuration that judged, where a stage did

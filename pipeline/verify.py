@@ -13,9 +13,10 @@ import pandas as pd
 from pipeline.errors import UsageError
 from pipeline.labels import ATTRIBUTES
 from pipeline.manifest import MANIFEST, faults_of_sums, read_csv, sha256_of
-from pipeline.pixels import BadImage, decode
+from pipeline.pixels import BadImage, inspect
 
 MAX_CROP_PIXELS = 4096 * 4096
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
 
 
 def verify(release: Path) -> list[str]:
@@ -45,7 +46,7 @@ def _faults_of_images(release: Path, frame: pd.DataFrame) -> Iterator[str]:
         yield f"{MANIFEST}: rows are not sorted by crop_sha256, or one is there twice"
     for sha256, file, size in zip(frame["crop_sha256"], frame["file"], frame["size"], strict=True):
         path = release / file
-        if file != f"images/{sha256}.png":
+        if path.suffix not in _FORMATS or file != f"images/{sha256}{path.suffix}":
             yield f"{MANIFEST}: {file} is not named by its crop_sha256"
         elif path.is_file():
             yield from _faults_of_image(path, sha256, size)
@@ -57,16 +58,17 @@ def _faults_of_images(release: Path, frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _faults_of_image(path: Path, sha256: str, size: str) -> Iterator[str]:
-    data = path.read_bytes()
-    if sha256_of(path) != sha256:
+    if path.suffix == ".png" and sha256_of(path) != sha256:
         yield f"images/{path.name}: its bytes are not those of crop_sha256"
     try:
-        shape = decode(data, max_pixels=MAX_CROP_PIXELS).shape
+        still = inspect(path.read_bytes(), max_pixels=MAX_CROP_PIXELS)
     except BadImage as bad:
         yield f"images/{path.name}: does not decode ({bad.reason})"
         return
-    if not size.isdecimal() or shape != (int(size), int(size), 3):
-        yield f"images/{path.name}: {shape[1]}x{shape[0]} pixels, {size}x{size} expected"
+    if still.format != _FORMATS[path.suffix]:
+        yield f"images/{path.name}: holds a {still.format}"
+    if not size.isdecimal() or (still.width, still.height) != (int(size), int(size)):
+        yield f"images/{path.name}: {still.width}x{still.height} pixels, {size}x{size} expected"
 
 
 def _faults_of_arrays(release: Path, frame: pd.DataFrame) -> Iterator[str]:

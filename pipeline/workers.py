@@ -406,9 +406,11 @@ class Calls:
         return result
 
     def close(self) -> None:
-        """Wait for the calls under way, and end all processes."""
-        for _ in self._all:
-            self._free.get().close()
+        """Wait for the calls under way, and end all processes; more calls start new ones."""
+        held = [self._free.get() for _ in self._all]
+        for one in held:
+            one.close()
+            self._free.put(one)
 
 
 def serve(connection_fd: int, lifeline_fd: int, memory: int) -> None:

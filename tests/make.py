@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pipeline.claims import Claims
 from pipeline.records import Box, Detection, FaceCrop, HostCount, Image, Post, ReviewDecision, Verdict
 from pipeline.scrape import FetchFiles, Tally
 from pipeline.sources import Source
+from pipeline.workers import Calls
 
 
 def sha256(seed: object) -> str:
@@ -20,6 +22,10 @@ def sha256(seed: object) -> str:
 
 def md5(seed: object) -> str:
     return hashlib.md5(str(seed).encode(), usedforsecurity=False).hexdigest()
+
+
+CALLS = Calls(2)  # for all tests of a process
+atexit.register(CALLS.close)
 
 
 def fetch_files(folder: Path, sources: Mapping[str, Source], **effects: Any) -> FetchFiles:
@@ -31,6 +37,7 @@ def fetch_files(folder: Path, sources: Mapping[str, Source], **effects: Any) -> 
             "claims": Claims(folder / "claims"),
             "threads": 4,
             "per_host": 4,
+            "calls": CALLS,
             "said": lambda _post: None,
             "tally": Tally(),
             **effects,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import cv2
 import numpy as np
@@ -145,7 +145,7 @@ class Touchy:
     name = "touchy"
     smallest = 1.0
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         height, width = pixels_HWC.shape[:2]
         match tuple(int(band) for band in pixels_HWC[height // 2, width // 2]):
             case (200, 0, 0):
@@ -169,6 +169,18 @@ class PlantedStore(Store):
         if data == b"abort":
             os.abort()
         if data == b"loop":
+            sum(itertools.repeat(0))
+        return data
+
+
+class PlantedPath(PosixPath):
+    """A folder whose pickle brings its way of reading into the worker that unpacks it; some of its bytes do harm."""
+
+    def read_bytes(self) -> bytes:
+        data = super().read_bytes()
+        if data.endswith(b"abort"):
+            os.abort()
+        if data.endswith(b"loop"):
             sum(itertools.repeat(0))
         return data
 

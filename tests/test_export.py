@@ -25,13 +25,13 @@ from pipeline.verify import verify
 SIZE = 64
 
 
-def _contents(store: Store, count: int = 5) -> Contents:
+def _contents(store: Store, count: int = 5, image_format: str = "png") -> Contents:
     rows = []
     for seed in range(count):
         pixels_HWC = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
         crop = make.face_crop(seed, sha256=store.put(encode_png(pixels_HWC)), size=SIZE, family=f"f{seed}")
         post = make.post(seed, tags=("solo", "blue_hair"))
-        rows.append(row(crop, make.image(seed), post, None, ("train", "test")[seed % 2]))
+        rows.append(row(crop, make.image(seed), post, None, ("train", "test")[seed % 2], image_format))
     done = StageReport(stage="export", seen=count, kept=count, dropped={}, judged=0, seconds=1.0)
     return Contents(
         recipe_name="r", recipe_toml='name = "r"\n', rows=rows, reports=[done], train_size=32, formats=("stylegan",)
@@ -64,6 +64,49 @@ def test_the_same_contents_give_the_same_bytes(store: Store, tmp_path: Path) -> 
     other = _publish(replace(contents, rows=contents.rows[::-1]), store, tmp_path / "b")
 
     assert _files(one.path) == _files(other.path)
+
+
+@pytest.mark.parametrize("image_format", ["jpg", "webp"])
+def test_crops_may_be_published_in_another_format(image_format: str, store: Store, tmp_path: Path) -> None:
+    """The same bytes each time, sRGB without a word, sound; the arrays are those of the crops themselves."""
+    contents = _contents(store, image_format=image_format)
+    made = [_publish(contents, store, tmp_path / where).path for where in ("a", "b")]
+    plain = _publish(_contents(store), store, tmp_path / "c").path
+
+    assert _files(made[0]) == _files(made[1])
+    assert verify(made[0]) == []
+    assert (made[0] / "faces.npy").read_bytes() == (plain / "faces.npy").read_bytes()
+    assert (made[0] / "stylegan.zip").read_bytes() == (plain / "stylegan.zip").read_bytes()
+    with (made[0] / "data_manifest.csv").open() as file:
+        first = next(csv.DictReader(file))
+    assert first["file"] == f"images/{first['crop_sha256']}.{image_format}"
+    with (
+        PIL.Image.open(made[0] / first["file"]) as image,
+        PIL.Image.open(plain / "images" / f"{first['crop_sha256']}.png") as crop,
+    ):
+        assert (image.mode, image.size, "icc_profile" in image.info) == ("RGB", (SIZE, SIZE), False)
+        assert np.abs(np.asarray(image.convert("L"), int) - np.asarray(crop.convert("L"), int)).mean() < 8
+
+
+def test_quality_counts(store: Store, tmp_path: Path) -> None:
+    """A lower one gives smaller files."""
+    sizes = []
+    for quality in (95, 40):
+        release = _publish(
+            replace(_contents(store, image_format="jpg"), quality=quality), store, tmp_path / str(quality)
+        )
+        sizes.append(sum(path.stat().st_size for path in (release.path / "images").iterdir()))
+
+    assert sizes[1] < sizes[0] / 2
+
+
+def test_a_file_that_is_not_what_its_name_says_is_a_fault(store: Store, tmp_path: Path) -> None:
+    """A PNG under the name of a JPEG would mislead whoever reads by names."""
+    release = _publish(_contents(store, image_format="jpg"), store, tmp_path).path
+    path = next((release / "images").iterdir())
+    PIL.Image.open(path).save(path, "PNG")
+
+    assert f"images/{path.name}: holds a PNG" in verify(release)
 
 
 def test_nothing_new_makes_no_new_release(store: Store, tmp_path: Path) -> None:

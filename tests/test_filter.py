@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.filter import FilterCrops
 from pipeline.records import Reason
+from pipeline.score import Model
 from pipeline.stage import Dropped, Kept
 from pipeline.store import Store
 
@@ -39,3 +40,17 @@ def test_every_crop_gets_one_outcome(store: Store) -> None:
     good, small = make.face_crop(1), make.face_crop(2, detection=make.detection(2, box=make.box(side=20)))
 
     assert list(FilterCrops()([good, small], store)) == [Kept(good, (good,)), Dropped(small, Reason.FACE_TOO_SMALL)]
+
+
+def test_a_model_of_ones_own_scores_anew(store: Store) -> None:
+    """A crop goes on with the score that the model gives its evidence, and is judged by it."""
+    evidence = (("a seen", 1.0),)
+    crop = make.face_crop(detection=make.detection(score=0.9, evidence=evidence))
+    sure, unsure = Model((("a seen", 3.0),)), Model((("a seen", -3.0),))
+
+    (kept,) = FilterCrops(min_score=0.5, model=sure)([crop], store)
+    (dropped,) = FilterCrops(min_score=0.5, model=unsure)([crop], store)
+
+    assert isinstance(kept, Kept)
+    assert kept.outputs[0].detection.score == 0.9526
+    assert dropped == Dropped(crop, Reason.LOW_SCORE)

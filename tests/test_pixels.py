@@ -274,6 +274,25 @@ def test_follows_a_colour_profile() -> None:
     assert tuple(broken) == tuple(other) == (255, 0, 0)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "CMYK"])
+def test_no_profile_harms(mode: str) -> None:
+    """Cut anywhere or with any bytes changed, a profile changes colours at most."""
+    whole = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    whole = whole.replace("sRGB".encode("utf-16-be"), "xxxx".encode("utf-16-be"))
+    dice = random.Random(5)
+    for _ in range(60):
+        profile = bytearray(whole[: dice.choice((len(whole), dice.randrange(len(whole))))])
+        for at in dice.sample(range(len(profile)), min(len(profile), 6)):
+            profile[at] = dice.randrange(256)
+        kind = "JPEG" if mode == "CMYK" else "PNG"
+
+        assert decode(saved(scene(8, 8).convert(mode), kind, icc_profile=bytes(profile)), max_pixels=LIMIT).shape == (
+            8,
+            8,
+            3,
+        )
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
 @pytest.mark.parametrize("at_least", [100, 333, 640, 5000])
 def test_reduced_but_not_below(kind: str, at_least: int) -> None:
@@ -351,6 +370,17 @@ def test_a_hundred_megapixels_fit(tmp_path: Path) -> None:
         ((_, size),) = workers.map(planted.look_in_full, [tmp_path / "large"])
 
     assert size == 300_000_000
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_lies_in_memory_once_as_it_is_decoded_and_once_as_pixels(tmp_path: Path, kind: str) -> None:
+    """Four bytes a pixel and three: 25 megapixels are looked at in full in 175 MB."""
+    (tmp_path / "large").write_bytes(saved(Image.new("RGB", (5000, 5000), (9, 99, 199)), kind))
+
+    with Workers(1, memory=280 << 20) as workers:  # of which a process has some eighty before it begins
+        ((_, size),) = workers.map(planted.look_in_full, [tmp_path / "large"])
+
+    assert size == 75_000_000
 
 
 def test_reduced_picture_hashes_alike() -> None:

@@ -17,6 +17,7 @@ from pipeline.records import Box, FaceCrop, Post, Reason, Record, ReviewDecision
         make.image(),
         make.detection(hair="#aabbcc"),
         make.face_crop(),
+        make.face_crop(turned=-12.5, hair="#aabbcc", hair_colour="silver", hair_confidence=0.7),
         make.decision("a" * 64),
         make.decision("a" * 64, None),
     ],

@@ -19,7 +19,7 @@ from pipeline.errors import InvariantError, StoreError
 from pipeline.judge import failed_before, recall_stage, run_stage
 from pipeline.recipe import load
 from pipeline.records import Post, Reason
-from pipeline.run import Build, DataFolder, Settings, _by_turns
+from pipeline.run import Build, Settings, _by_turns
 from pipeline.sources.board import key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
@@ -244,32 +244,6 @@ def test_recalling_judges_nothing(sqlite_catalog: Catalog, store: Store) -> None
     report, kept = recall_stage(KeepEven(), posts, sqlite_catalog)
 
     assert (report.seen, report.judged, [post.id for post in kept]) == (3, 0, ["sandbox:0", "sandbox:2"])
-
-
-def test_one_run_at_a_time(tmp_path: Path) -> None:
-    """A second run on the same folder is told who is there; afterwards the folder is free."""
-    folder = DataFolder(tmp_path)
-    with folder.lock("a"), pytest.raises(StoreError, match="another run of a works on it"):
-        folder.lock("a")
-
-    folder.lock("a").close()
-
-
-def test_a_run_is_at_work_as_long_as_it_lives(tmp_path: Path) -> None:
-    """By its lock, which dies with it; the catalog of a killed run still says that it runs."""
-    folder = DataFolder(tmp_path)
-
-    with folder.lock("a"):
-        assert (folder.at_work("a"), folder.at_work("b")) == (True, False)
-    assert not folder.at_work("a")
-
-
-def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    """A file in the folder's place says what to do."""
-    (tmp_path / "data").write_text("in the way")
-
-    with pytest.raises(StoreError, match="choose another --data"):
-        DataFolder(tmp_path / "data").lock("a")
 
 
 def test_hosts_take_turns() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import faulty
 import make
 import numpy as np
+import planted
 import pytest
 from faulty import cut, ranged, reply, stall
 
@@ -30,6 +31,7 @@ from pipeline.sources import BOARDS
 from pipeline.sources.danbooru import DanbooruSource
 from pipeline.stage import Dropped, Kept, Outcome, fingerprint
 from pipeline.store import Store
+from pipeline.workers import Calls
 
 
 def picture(seed: int = 0, side: int = 32) -> bytes:
@@ -160,6 +162,34 @@ def test_bad_bytes_are_kept_nowhere(yard: Yard, data: bytes, reason: Reason) -> 
     assert reasons(outcomes) == [reason]
     assert yard.stored() == set()
     assert yard.under_way() == []
+
+
+def test_bytes_that_kill_their_decoder_cost_themselves(yard: Yard) -> None:
+    """It dies in a process of its own, twice; the others are fetched, and of the bad ones nothing is kept."""
+    deadly, endless = (picture(number) + word for number, word in ((1, b"abort"), (2, b"loop")))
+    posts = [yard.post(1, deadly), yard.post(2, endless), *(yard.post(number, picture(number)) for number in (3, 4))]
+
+    with Calls(2, timeout_s=1) as calls:
+        outcomes = yard.run(*posts, parts=planted.PlantedPath(yard.parts), calls=calls)
+
+    assert outcomes[:2] == [
+        Dropped(posts[0], Reason.CRASHED, "SIGABRT"),
+        Dropped(posts[1], Reason.TIMED_OUT, "longer than 1 s"),
+    ]
+    assert reasons(outcomes[2:]) == [None, None]
+    assert len(yard.stored()) == 2
+    assert yard.under_way() == []
+
+
+def test_a_picture_that_takes_too_much_memory_costs_itself(yard: Yard) -> None:
+    """Its decoder may take so much and no more, whatever its header allows."""
+    large = yard.post(1, encode_png(np.zeros((9000, 9000, 3), np.uint8)))
+
+    with Calls(1, memory=1 << 28) as calls:
+        outcomes = yard.run(large, yard.post(2, picture()), calls=calls)
+
+    assert outcomes[0] == Dropped(large, Reason.CRASHED, "more than 256 MB of memory")
+    assert reasons(outcomes[1:]) == [None]
 
 
 def test_a_file_that_is_too_large_is_dropped(yard: Yard) -> None:

@@ -257,6 +257,15 @@ def test_a_call_may_die() -> None:
     assert answers == ["a done", Crashed("SIGABRT"), "b done", TimedOut("longer than 1 s"), "c done"]
 
 
+def test_calls_may_end_their_processes_and_go_on() -> None:
+    """Between two times of much work they hold no memory; closing them twice does nothing."""
+    with Calls(2) as call:
+        first = call(planted.where, 1)
+        call.close()
+        assert not alive(first)
+        assert call(planted.double, 4) == 8
+
+
 def test_a_call_raises_what_its_function_raised() -> None:
     """And the process is there for the next."""
     with Calls(1) as call:

@@ -7,8 +7,11 @@ cut off from both before they are compared: no two ways of labelling agree on it
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from pipeline.store import Store
 SAME_FACE = 0.5  # intersection over union
 BINS = 10  # of the score, equally wide
 MAX_PIXELS = 100_000_000  # width times height
+Z = 1.959964  # standard deviations within which 95 % of a normal distribution lie
 
 # Sides of the true box, in pixels: from, and under.
 SIZES: dict[str, tuple[float, float]] = {
@@ -31,6 +35,9 @@ SIZES: dict[str, tuple[float, float]] = {
 }
 
 
+Traits = tuple[tuple[str, str], ...]  # what is known of a face, such as ("view", "profile")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truth:
     """A picture and the boxes of its faces."""
@@ -38,6 +45,7 @@ class Truth:
     path: Path
     faces: tuple[Box, ...]
     group: str = ""  # what it is an example of, such as what is hard about it
+    traits: tuple[Traits, ...] = ()  # of each face; empty where nothing is known of any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +57,14 @@ class Picture:
     path: Path
     faces: tuple[Box, ...]
     group: str
+    traits: tuple[Traits, ...] = ()
 
 
 def load(truth: Truth, store: Store) -> Picture:
     """Put a picture into *store*, as a run would.
 
     Raises:
-        UsageError: The file is not there, or is no whole picture.
+        UsageError: The file is not there, or is no whole picture; or a box lies outside of it.
     """
     try:
         data = truth.path.read_bytes()
@@ -74,7 +83,28 @@ def load(truth: Truth, store: Store) -> Picture:
         format=still.format,
         phash=still.phash,
     )
-    return Picture(image=image, name=truth.path.name, path=truth.path, faces=truth.faces, group=truth.group)
+    for face in truth.faces:
+        if not _clipped(face, image).area:
+            raise UsageError(
+                f"{truth.path}: the box {face.left},{face.top},{face.width},{face.height} lies outside of the picture, "
+                f"which has {image.width} × {image.height} pixels; correct the labels"
+            )
+    return Picture(
+        image=image,
+        name=truth.path.name,
+        path=truth.path,
+        faces=truth.faces,
+        group=truth.group,
+        traits=truth.traits,
+    )
+
+
+class Fate(StrEnum):
+    """What a recipe does with a guess before any person has seen it."""
+
+    ACCEPTED = "accepted"
+    QUEUED = "queued"  # a person decides
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +114,7 @@ class Guess:
     box: Box
     score: float  # 0 to 1; comparable within one way only
     answer: bool = True  # whether the way gives it as its answer; others only draw its curve
-    sure: bool = False  # whether it would be accepted without a person
+    fate: Fate | None = None  # None: no recipe has a rule for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +124,34 @@ class Hit:
     picture: int
     guess: Guess
     face: int | None  # index of the true face; None: there is none, or a surer guess has it
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many."""
+
+    part: int
+    whole: int
+
+    @property
+    def value(self) -> float | None:
+        """0 to 1; None of nothing."""
+        return self.part / self.whole if self.whole else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """What the share may be in truth, at 95 %, as far as the cases are independent of each other; None of nothing.
+
+        Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927); it holds for small
+        numbers and near 0 and 1, too: Brown, Cai and DasGupta, Interval Estimation for a Binomial Proportion,
+        Statistical Science 16 (2001).
+        """
+        if not self.whole:
+            return None
+        share, spread = self.part / self.whole, Z * Z / self.whole
+        middle = (share + spread / 2) / (1 + spread)
+        off = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
+        return max(0.0, middle - off), min(1.0, middle + off)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,14 +173,24 @@ class Count:
         return self.faces - self.right
 
     @property
+    def of_guesses(self) -> Share:
+        """How many of the guesses are right."""
+        return Share(self.right, self.right + self.wrong)
+
+    @property
+    def of_faces(self) -> Share:
+        """How many of the faces were found."""
+        return Share(self.right, self.faces)
+
+    @property
     def precision(self) -> float | None:
         """Share of the guesses that are right; None where there is no guess."""
-        return self.right / (self.right + self.wrong) if self.right + self.wrong else None
+        return self.of_guesses.value
 
     @property
     def recall(self) -> float | None:
         """Share of the faces that were found; None where there is no face."""
-        return self.right / self.faces if self.faces else None
+        return self.of_faces.value
 
     @property
     def f1(self) -> float | None:
@@ -144,6 +212,10 @@ class Judged:
         """Count what it answers, or other guesses."""
         return Count.of(self._faces(), [hit.face is not None for hit in self.hits if of(hit.guess)])
 
+    def decided(self, *fates: Fate) -> Count:
+        """Count the guesses that have one of these fates."""
+        return self.count(lambda guess: guess.fate in fates)
+
     def found(self) -> frozenset[tuple[int, int]]:
         """Name the faces that it answers rightly, by picture and number."""
         return frozenset((hit.picture, hit.face) for hit in self.hits if hit.guess.answer and hit.face is not None)
@@ -152,6 +224,15 @@ class Judged:
         """Count what it answers in each group of pictures."""
         groups = sorted({picture.group for picture in self.pictures if picture.group})
         return {group: self.only(group).count() for group in groups}
+
+    def by_trait(self) -> dict[tuple[str, str], Share]:
+        """Say of the faces with each trait how many it answers rightly; a wrong box has none, and counts nowhere."""
+        found, counts = self.found(), dict[tuple[str, str], list[bool]]()
+        for index, picture in enumerate(self.pictures):
+            for face, traits in enumerate(picture.traits):
+                for trait in traits:
+                    counts.setdefault(trait, []).append((index, face) in found)
+        return {trait: Share(sum(counts[trait]), len(counts[trait])) for trait in sorted(counts, key=_in_order)}
 
     def by_size(self) -> dict[str, Count]:
         """Count what it answers by the size of the face; a wrong box counts by its own."""
@@ -191,6 +272,11 @@ class Judged:
         return sum(len(picture.faces) for picture in self.pictures)
 
 
+def _in_order(trait: tuple[str, str]) -> tuple[str, list[int], str]:
+    """Sort bands by their numbers: 20 to 50 comes before 130."""
+    return trait[0], [int(number) for number in re.findall(r"\d+", trait[1])], trait[1]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
     """Of a curve: what holds when no lower score is taken."""
@@ -205,9 +291,8 @@ class Bin:
     """Guesses with about the same score."""
 
     least: float  # of the score; the bin ends where the next begins
-    guesses: int
     score: float  # mean
-    right: float  # share
+    right: Share
 
 
 def judge(name: str, pictures: Sequence[Picture], found: Sequence[Sequence[Guess]], seconds: float = 0.0) -> Judged:
@@ -265,9 +350,8 @@ def reliability(hits: Iterable[Hit]) -> tuple[Bin, ...]:
     return tuple(
         Bin(
             least=number / BINS,
-            guesses=len(some),
             score=sum(hit.guess.score for hit in some) / len(some),
-            right=sum(hit.face is not None for hit in some) / len(some),
+            right=Share(sum(hit.face is not None for hit in some), len(some)),
         )
         for number, some in sorted(bins.items())
     )
@@ -279,8 +363,8 @@ def calibration_error(bins: Sequence[Bin]) -> float | None:
     The expected calibration error of Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning,
     AAAI 2015.
     """
-    total = sum(one.guesses for one in bins)
-    return sum(one.guesses * abs(one.score - one.right) for one in bins) / total if total else None
+    total = sum(one.right.whole for one in bins)
+    return sum(abs(one.score * one.right.whole - one.right.part) for one in bins) / total if total else None
 
 
 def agreement(ways: Sequence[Judged]) -> dict[str, dict[str, float | None]]:

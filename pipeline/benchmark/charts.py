@@ -63,7 +63,13 @@ def draw_report(ways: Sequence[Judged]) -> bytes:
         calibrated = reliability(way.hits)
         error_ = calibration_error(calibrated)
         label = f"{way.name} (ECE {'–' if error_ is None else f'{error_:.2f}'})"
-        bins.plot([one.score for one in calibrated], [one.right for one in calibrated], "o-", color=colour, label=label)
+        bins.plot(
+            [one.score for one in calibrated],
+            [one.right.value or 0 for one in calibrated],
+            "o-",
+            color=colour,
+            label=label,
+        )
     bins.plot([0, 1], [0, 1], color="0.6", linestyle="--")
     curves.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02), title="Dots: what each answers")
     bins.set(xlabel="score", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02), title="Reliability")

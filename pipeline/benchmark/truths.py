@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from PIL import Image as Pictures
-from PIL import UnidentifiedImageError
 
 from pipeline.benchmark import Truth
 from pipeline.errors import UsageError
@@ -25,23 +25,39 @@ _ORIENTATION = 0x0112
 def read(path: Path) -> list[Truth]:
     """Read a truth by what its name says it is: a folder is YOLO's, .csv is a table, .json is COCO's.
 
-    Pictures are named relative to the folder that holds the file. All boxes are in pixels of the upright picture.
+    Pictures are named relative to the folder that holds the file. All boxes are in pixels of the upright picture. A
+    picture comes once, however often and by how many spellings of its path it is named, and so does each of its boxes.
 
     Raises:
         UsageError: It is none of these, or something in it is wrong; the message names the file and the line.
     """
     try:
         if path.is_dir():
-            return read_yolo(path)
+            return _once(read_yolo(path))
         if path.suffix.lower() == ".csv":
-            return read_csv(path)
+            return _once(read_csv(path))
         if path.suffix.lower() == ".json":
-            return read_coco(path)
+            return _once(read_coco(path))
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
     raise UsageError(f"{path}: no truth; name a .csv, a COCO .json, or a folder of pictures with YOLO's .txt files")
+
+
+def _once(truths: list[Truth]) -> list[Truth]:
+    """Put together what is said of one picture in several places: else each would miss the faces of the other."""
+    same: dict[str, list[Truth]] = defaultdict(list)
+    for truth in truths:
+        same[os.path.normpath(truth.path)].append(truth)
+    return [
+        Truth(
+            path=some[0].path,
+            faces=tuple(dict.fromkeys(face for truth in some for face in truth.faces)),
+            group=some[0].group if len({truth.group for truth in some}) == 1 else "",
+        )
+        for some in same.values()
+    ]
 
 
 def read_csv(path: Path) -> list[Truth]:
@@ -55,10 +71,12 @@ def read_csv(path: Path) -> list[Truth]:
     labels: dict[str, set[str]] = defaultdict(set)
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file, strict=True)
-        missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
-        if missing:
-            raise UsageError(f"{path}:1: no column {', '.join(missing)}; the first line names {', '.join(_COLUMNS)}")
         try:
+            missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
+            if missing:
+                raise UsageError(
+                    f"{path}:1: no column {', '.join(missing)}; the first line names {', '.join(_COLUMNS)}"
+                )
             for row in table:
                 where = f"{path}:{table.line_num}"
                 name = (row["file"] or "").strip()
@@ -69,7 +87,7 @@ def read_csv(path: Path) -> list[Truth]:
                 faces.setdefault(name, []).extend(_boxes([row[column] for column in _COLUMNS[1:]], where))
                 labels[name].add((row.get("label") or "").strip())
         except csv.Error as error:
-            raise UsageError(f"{path}:{table.line_num}: no CSV ({error})") from error
+            raise UsageError(f"{path}:{max(1, table.line_num)}: no CSV ({error})") from error
     if not faces:
         raise UsageError(f"{path}: no rows; one for each face is needed")
     return [
@@ -93,7 +111,7 @@ def _box(values: list[Any], where: str) -> Box:
     """Make a box of left, top, width and height, rounded to whole pixels."""
     try:
         numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{where}: {values} are not four numbers (left, top, width, height)") from None
     if len(numbers) != 4 or not all(math.isfinite(number) and abs(number) < 1e6 for number in numbers):
         raise UsageError(f"{where}: {values} are not four numbers (left, top, width, height)")
@@ -116,10 +134,10 @@ def read_coco(path: Path) -> list[Truth]:
     Crowds (`iscrowd`) have no box of their own and are left out.
     """
     body = _json(path)
-    images = {_of(row, "id", f"{path}: images[{n}]"): row for n, row in enumerate(_list(body, "images", path))}
+    images = _by_id(body, "images", path)
     if not images:
         raise UsageError(f"{path}: no images")
-    categories = {row.get("id"): str(row.get("name", "")) for row in body.get("categories") or [] if _is_object(row)}
+    categories = _by_id(body, "categories", path) if body.get("categories") else {}
     faces: dict[Any, list[Box]] = defaultdict(list)
     names: dict[Any, set[str]] = defaultdict(set)
     for number, row in enumerate(_list(body, "annotations", path)):
@@ -131,7 +149,8 @@ def read_coco(path: Path) -> list[Truth]:
             continue
         bbox = _of(row, "bbox", where)
         faces[image].append(_box(bbox if isinstance(bbox, list) else [bbox], where))
-        names[image].add(categories.get(row.get("category_id"), ""))
+        category = categories.get(_of(row, "category_id", where), {}) if "category_id" in row else {}
+        names[image].add(str(category.get("name", "")))
     several = len({name for some in names.values() for name in some}) > 1
     return [
         Truth(
@@ -143,20 +162,37 @@ def read_coco(path: Path) -> list[Truth]:
     ]
 
 
+def _by_id(body: dict[str, Any], key: str, path: Path) -> dict[Any, dict[str, Any]]:
+    rows: dict[Any, dict[str, Any]] = {}
+    for number, row in enumerate(_list(body, key, path)):
+        where = f"{path}: {key}[{number}]"
+        name = _of(row, "id", where)
+        if name in rows:
+            raise UsageError(f"{where}: the id {name} is taken; each needs its own")
+        rows[name] = row
+    return rows
+
+
 def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
     try:
-        body = json.loads(path.read_text(encoding="utf-8-sig"))
+        body = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}: no JSON ({error.msg})") from error
     except RecursionError:
         raise UsageError(f"{path}: no JSON that anybody could read: nested too deep") from None
+    except ValueError:
+        raise UsageError(f"{path}: no JSON that anybody could read: a number has thousands of digits") from None
     if not isinstance(body, dict):
         raise UsageError(f"{path}: no COCO file; an object with images and annotations is needed")
     return body
 
 
-def _is_object(row: object) -> bool:
-    return isinstance(row, dict)
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
 
 def _list(body: dict[str, Any], key: str, path: Path) -> list[Any]:
@@ -199,7 +235,7 @@ def _labels_of(picture: Path, folder: Path) -> Path:
 def _yolo_boxes(text: Path, picture: Path) -> tuple[Box, ...]:
     wide, high = _size(picture)
     boxes = []
-    for number, line in enumerate(text.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text(text).splitlines(), start=1):
         words, where = line.split(), f"{text}:{number}"
         if not words:
             continue
@@ -220,6 +256,10 @@ def _size(picture: Path) -> tuple[int, int]:
         with Pictures.open(picture) as opened:
             wide, high = opened.size
             turned = opened.getexif().get(_ORIENTATION) in _TRANSPOSED
-    except (UnidentifiedImageError, Pictures.DecompressionBombError, SyntaxError, ValueError) as error:
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of what lies on it
+            raise
+        raise UsageError(f"{picture}: no picture ({error}); take it and its .txt out of the folder") from error
+    except (Pictures.DecompressionBombError, SyntaxError, ValueError) as error:
         raise UsageError(f"{picture}: no picture ({error}); take it and its .txt out of the folder") from error
     return (high, wide) if turned else (wide, high)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image as Pictures
+from PIL import ImageOps
 
-from pipeline.benchmark import MAX_PIXELS, Guess, Judged, Picture, judge
+from pipeline.benchmark import MAX_PIXELS, Fate, Guess, Judged, Picture, judge
 from pipeline.detect import DetectFaces
 from pipeline.detectors import DETECTORS, Detector, build, lbpcascade
-from pipeline.errors import DetectorError, UsageError
-from pipeline.pixels import decode
+from pipeline.errors import DetectorError, RecipeError, UsageError
+from pipeline.recipe import Recipe, load
 from pipeline.records import Box, Detection
 from pipeline.stage import Dropped, Kept
 from pipeline.store import Store
@@ -24,17 +26,21 @@ SMALLEST = 24  # pixels; smaller faces need not be found
 CASCADE_SCRIPT, ANIMEFACE_SCRIPT = "cascade-script", "animeface-script"
 _MOST_AGREE = 5  # windows: the minNeighbors of the script; a face needs more than that
 
+_EVEN = 0.5  # a score below says that there is rather no face: no answer, though a person may be asked
+
 Progress = Callable[[int, int], None]  # pictures looked at, pictures
-Sure = Callable[[Detection], bool]
+Decide = Callable[[Detection], Fate]
 
 
 def cascade_script(path: Path) -> list[Guess]:
-    """Do as the cascade's own page shows: the full-size picture, equalised grey, steps of 1.1, 5 neighbours, 24 pixels.
+    """Do as the cascade's own page shows: `cv2.imread`, full size, equalised grey, steps of 1.1, 5 neighbours, 24 px.
 
     Windows that fewer agree on are given too, but not as its answer: they say how its precision falls. Where the script
     asks for 5 OpenCV gives the groups of more than 5, and the same ones when it is asked for all.
     """
-    bgr_HWC = cv2.cvtColor(decode(path.read_bytes(), max_pixels=MAX_PIXELS), cv2.COLOR_RGB2BGR)
+    bgr_HWC = cv2.imread(str(path))
+    if bgr_HWC is None:
+        return []
     grey_HW = cv2.equalizeHist(cv2.cvtColor(bgr_HWC, cv2.COLOR_BGR2GRAY))
     boxes, neighbours = classifier().detectMultiScale2(grey_HW, scaleFactor=1.1, minNeighbors=1, minSize=(24, 24))
     return [
@@ -48,9 +54,13 @@ def cascade_script(path: Path) -> list[Guess]:
 
 
 def animeface_script(path: Path) -> list[Guess]:
-    """Do as the usual script with animeface: the full-size picture, and whatever it finds."""
-    faces = ready("animeface").detect(decode(path.read_bytes(), max_pixels=MAX_PIXELS))
-    return [Guess(box=face.box, score=face.score) for face in faces]
+    """Do as the usual script with animeface: Pillow, the full size, `animeface.detect`, and whatever it finds.
+
+    Under Pillow 12 and later the package itself is blind, so its network is called by our adapter, which adds nothing.
+    """
+    with Pictures.open(path) as picture:
+        pixels_HWC = np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    return [Guess(box=face.box, score=face.score) for face in ready("animeface").detect(pixels_HWC)]
 
 
 @functools.cache
@@ -73,13 +83,34 @@ _SCRIPTS: dict[str, Callable[[Path], list[Guess]]] = {
 }
 
 
+_NEEDED: dict[str, tuple[str, ...]] = {ANIMEFACE_SCRIPT: ("animeface",), CASCADE_SCRIPT: ("lbpcascade",)}  # detectors
+
+
 def usual() -> tuple[str, ...]:
-    """Name the ways that this machine can compare: both scripts, and the stage with one detector and with both."""
+    """Name the ways that this machine can compare: the scripts; the default recipe's detectors, alone and together."""
+    scripts = [name for name, needed in _NEEDED.items() if all(map(_at_hand, needed))]
+    together = of_recipe(load("default"))
+    return tuple(dict.fromkeys([*scripts, *together.split("+"), together]))
+
+
+def of_recipe(recipe: Recipe) -> str:
+    """Name the way of a recipe's detectors, as far as this machine has them.
+
+    Raises:
+        DetectorError: It has none of them.
+    """
+    there = [name for name in recipe.detect.detectors if _at_hand(name)]
+    if not there:
+        raise DetectorError(f"none of {', '.join(recipe.detect.detectors)} is to be had here; `flow cascades fetch`")
+    return "+".join(there)
+
+
+def _at_hand(name: str) -> bool:
     try:
-        lbpcascade.find()
+        build(name)
     except DetectorError:
-        return ANIMEFACE_SCRIPT, "animeface"
-    return ANIMEFACE_SCRIPT, CASCADE_SCRIPT, "animeface", "lbpcascade", "lbpcascade+animeface"
+        return False
+    return True
 
 
 def check(name: str) -> None:
@@ -88,19 +119,27 @@ def check(name: str) -> None:
     Raises:
         UsageError: There is no such way.
         DetectorError: A detector of it is missing, or blind.
+        RecipeError: A detector's file is missing, or not what it must be.
     """
-    needed = {ANIMEFACE_SCRIPT: ["animeface"], CASCADE_SCRIPT: ["lbpcascade"]}.get(name, name.split("+"))
-    if len(needed) > 2 or not set(needed) <= set(DETECTORS):
+    needed = _NEEDED.get(name, tuple(name.split("+")))
+    try:
+        with Workers(1) as idle:
+            DetectFaces(detectors=needed, workers=idle)
+    except RecipeError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{name}: no such way to look; {error}") from error
+    except UsageError as error:
         raise UsageError(
-            f"{name}: no such way to look; choose {', '.join(_SCRIPTS)}, {', '.join(DETECTORS)}, or two of these "
-            "with a + between: the first proposes, the second judges"
-        )
+            f"{name}: no such way to look; choose {', '.join(_SCRIPTS)}, {', '.join(DETECTORS)}, the .toml of a model, "
+            "or several of these detectors with a + between: the last one judges what the others propose"
+        ) from error
     for one in needed:
         build(one)
 
 
 def look(
-    name: str, pictures: Sequence[Picture], store: Store, workers: Workers, sure: Sure, progress: Progress
+    name: str, pictures: Sequence[Picture], store: Store, workers: Workers, decide: Decide, progress: Progress
 ) -> Judged:
     """Look for faces in all pictures, and hold what is found against the truth.
 
@@ -109,46 +148,57 @@ def look(
         pictures: In *store*.
         store: Where the stage reads them.
         workers: They do it.
-        sure: Whether the stage's detection is accepted without a person.
+        decide: What becomes of a detection of the stage. A script says yes or no: no rule is for it.
         progress: Called after each picture.
     """
     began = time.monotonic()
-    if name in _SCRIPTS:
-        found = _by_script(_SCRIPTS[name], pictures, workers, progress)
-    else:
-        found = _by_stage(tuple(name.split("+")), pictures, store, workers, sure, progress)
+    found: dict[str, Sequence[Guess]] = {}
+    looked = find(name, pictures, store, workers, decide, min_face=SMALLEST)
+    for done, (sha256, guesses) in enumerate(looked, start=1):
+        found[sha256] = guesses
+        progress(done, len(pictures))
     seconds = time.monotonic() - began
     return judge(name, pictures, [found.get(picture.image.sha256, ()) for picture in pictures], seconds)
 
 
+def find(
+    name: str, pictures: Sequence[Picture], store: Store, workers: Workers, decide: Decide, *, min_face: int
+) -> Iterator[tuple[str, Sequence[Guess]]]:
+    """Look for faces, and give what is found in each picture by its SHA-256, in the order in which they are done.
+
+    Args:
+        name: As for `look`.
+        pictures: As for `look`.
+        store: As for `look`.
+        workers: As for `look`.
+        decide: As for `look`.
+        min_face: The stage need find no smaller ones; pixels.
+    """
+    if name in _SCRIPTS:
+        return _by_script(_SCRIPTS[name], pictures, workers)
+    stage = DetectFaces(detectors=tuple(name.split("+")), min_face=min_face, max_pixels=MAX_PIXELS, workers=workers)
+    return _by_stage(stage, pictures, store, decide)
+
+
 def _by_script(
-    script: Callable[[Path], list[Guess]], pictures: Sequence[Picture], workers: Workers, progress: Progress
-) -> dict[str, Sequence[Guess]]:
+    script: Callable[[Path], list[Guess]], pictures: Sequence[Picture], workers: Workers
+) -> Iterator[tuple[str, Sequence[Guess]]]:
     names = {picture.path: picture.image.sha256 for picture in pictures}
-    found: dict[str, Sequence[Guess]] = {}
-    for path, guesses in workers.map(script, names):
+    for path, guesses in workers.map(script, [picture.path for picture in pictures]):
         # A script that dies of a picture finds nothing in it.
-        found[names[path]] = () if isinstance(guesses, Crashed | TimedOut) else guesses
-        progress(len(found), len(names))
-    return found
+        yield names[path], () if isinstance(guesses, Crashed | TimedOut) else guesses
 
 
 def _by_stage(
-    detectors: tuple[str, ...],
-    pictures: Sequence[Picture],
-    store: Store,
-    workers: Workers,
-    sure: Sure,
-    progress: Progress,
-) -> dict[str, Sequence[Guess]]:
-    stage = DetectFaces(detectors=detectors, min_face=SMALLEST, max_pixels=MAX_PIXELS, workers=workers)
-    images = {picture.image.sha256: picture.image for picture in pictures}
-    found: dict[str, Sequence[Guess]] = {}
-    for outcome in stage(images.values(), store):
+    stage: DetectFaces, pictures: Sequence[Picture], store: Store, decide: Decide
+) -> Iterator[tuple[str, Sequence[Guess]]]:
+    for outcome in stage([picture.image for picture in pictures], store):
         match outcome:
             case Kept(image, outputs):
-                found[image.sha256] = [Guess(box=one.box, score=one.score, sure=sure(one)) for one in outputs]
+                yield image.sha256, [_guess(one, decide) for one in outputs]
             case Dropped(image):
-                found[image.sha256] = ()
-        progress(len(found), len(images))
-    return found
+                yield image.sha256, ()
+
+
+def _guess(detection: Detection, decide: Decide) -> Guess:
+    return Guess(box=detection.box, score=detection.score, answer=detection.score >= _EVEN, fate=decide(detection))

@@ -42,11 +42,12 @@ class Detector(Protocol):
         """Side of the smallest box that can be found, in pixels of the picture shown."""
         ...
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, least: float = 0.0, /) -> list[Face]:
         """Find the faces.
 
         Args:
             pixels_HWC: RGB, uint8.
+            least: Smaller ones need not be found, where that saves time; pixels.
         """
         ...
 

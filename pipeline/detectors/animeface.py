@@ -115,7 +115,7 @@ class AnimeFace:
             )
         return detector
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         """Find faces of at least `smallest` pixels a side; slow on large pictures."""
         if min(pixels_HWC.shape[:2]) < _TOO_NARROW:
             return []

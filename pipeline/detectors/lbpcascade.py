@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -114,13 +115,14 @@ class LbpCascade:
             raise DetectorError(f"{path}: OpenCV cannot read it; {_HOW}")
         return cls(classifier, entry["min_neighbours"], entry["scale_factor"], entry["detector"])
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, least: float = 0.0, /) -> list[Face]:
         """Find faces of at least 24 pixels a side; the score grows with the number of windows that agree."""
         # Scripts often equalise the histogram first. The patterns compare neighbours, so it adds nothing; it merges
         # shades and lifts the noise in flat colours, and costs every tenth face (bench).
         grey_HW = cv2.cvtColor(pixels_HWC, cv2.COLOR_RGB2GRAY)
+        side = max(math.ceil(self.smallest), math.floor(least))  # small windows are most of the work
         boxes, neighbours = self.classifier.detectMultiScale2(
-            grey_HW, scaleFactor=self.scale_factor, minNeighbors=self.min_neighbours, minSize=(24, 24)
+            grey_HW, scaleFactor=self.scale_factor, minNeighbors=self.min_neighbours, minSize=(side, side)
         )
         return [
             Face(

@@ -137,7 +137,7 @@ class OnnxDetector:
             raise RecipeError(f"{path}: {how.model} holds no network")
         return cls(how.name or path.stem, path, net, how)
 
-    def detect(self, pixels_HWC: Pixels, /) -> list[Face]:
+    def detect(self, pixels_HWC: Pixels, _least: float = 0.0, /) -> list[Face]:
         """Find faces; all that the model says of a picture is measured in that picture's pixels.
 
         Raises:

@@ -24,8 +24,8 @@ class ReviewCrops:
     version: ClassVar = 1
     scope: ClassVar = Scope.CORPUS
 
-    accept_agreed: float = 0.5  # least score that is sure when two detectors agree; above 1: never
-    accept_alone: float = 1.5  # least score that is sure from one detector; above 1: never
+    accept_agreed: float = 0.95  # least score that is sure when detectors agree; above 1: never
+    accept_alone: float = 1.5  # least score that is sure where only one saw it; above 1: never
     decisions: Mapping[str, ReviewDecision] = effect()  # by SHA-256 of the crop
 
     def key(self, item: FaceCrop, /) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import make
 import pytest
@@ -11,10 +12,13 @@ from PIL import Image as Pictures
 from pipeline.benchmark import (
     Bin,
     Count,
+    Fate,
     Guess,
     Judged,
     Picture,
     Point,
+    Share,
+    Traits,
     Truth,
     agreement,
     average_precision,
@@ -30,12 +34,14 @@ from pipeline.store import Store
 HERE, THERE = make.box(0, 0, 100), make.box(300, 0, 100)
 
 
-def picture(*faces: Box, group: str = "", size: tuple[int, int] = (800, 600)) -> Picture:
+def picture(
+    *faces: Box, group: str = "", size: tuple[int, int] = (800, 600), traits: tuple[Traits, ...] = ()
+) -> Picture:
     image = make.image(1, width=size[0], height=size[1])
-    return Picture(image=image, name="a.png", path=Path("a.png"), faces=faces, group=group)
+    return Picture(image=image, name="a.png", path=Path("a.png"), faces=faces, group=group, traits=traits)
 
 
-def guess(box: Box, score: float = 0.9, **fields: bool) -> Guess:
+def guess(box: Box, score: float = 0.9, **fields: Any) -> Guess:
     return Guess(box=box, score=score, **fields)
 
 
@@ -99,11 +105,52 @@ def test_what_is_no_answer_only_draws_the_curve() -> None:
     assert [point.recall for point in result.curve()] == [0.5, 1.0]
 
 
-def test_what_is_sure_is_counted_by_itself() -> None:
-    """As a recipe would accept it."""
-    result = judged([HERE, THERE], guess(HERE, sure=True), guess(THERE, 0.3))
+def test_what_the_rule_decides_is_counted_by_itself() -> None:
+    """Accepted, or shown to a person; dropped counts as not found."""
+    far = make.box(600, 0, 100)
+    guesses = [
+        guess(HERE, fate=Fate.ACCEPTED),
+        guess(THERE, 0.3, fate=Fate.QUEUED),
+        guess(far, 0.01, fate=Fate.DROPPED),
+    ]
+    result = judged([HERE, THERE, far], *guesses)
 
-    assert result.count(lambda one: one.sure) == Count(faces=2, right=1, wrong=0)
+    assert result.decided(Fate.ACCEPTED) == Count(faces=3, right=1, wrong=0)
+    assert result.decided(Fate.ACCEPTED, Fate.QUEUED) == Count(faces=3, right=2, wrong=0)
+
+
+@pytest.mark.parametrize(
+    ("share", "low", "high"),
+    [
+        (Share(81, 263), 0.2553, 0.3662),  # Newcombe, Statistics in Medicine 17 (1998), table I, method 3
+        (Share(15, 148), 0.0624, 0.1605),
+        (Share(0, 20), 0.0, 0.1611),
+        (Share(1, 29), 0.0061, 0.1718),
+    ],
+)
+def test_a_share_lies_between_others(share: Share, low: float, high: float) -> None:
+    """At 95 %, by Wilson's score, as printed by others."""
+    assert share.interval == pytest.approx((low, high), abs=5e-5)
+
+
+def test_a_share_of_all_may_be_less() -> None:
+    """Ten of ten do not prove that there is no eleventh."""
+    low, high = Share(10, 10).interval or (None, None)
+
+    assert low == pytest.approx(0.7225, abs=5e-5)
+    assert high == pytest.approx(1.0)
+
+
+def test_faces_are_counted_by_what_they_are_like() -> None:
+    """A wrong box is of no face, and so of no kind; bands come in the order of their numbers."""
+    kinds = ((("tilt", "130° and more"), ("view", "front")), (("tilt", "20 to 50°"), ("view", "front")))
+    result = judge("a way", [picture(HERE, THERE, traits=kinds), picture(HERE)], [[guess(HERE)], [guess(HERE)]])
+
+    assert list(result.by_trait().items()) == [
+        (("tilt", "20 to 50°"), Share(0, 1)),
+        (("tilt", "130° and more"), Share(1, 1)),
+        (("view", "front"), Share(1, 2)),
+    ]
 
 
 def test_equal_scores_are_one_point() -> None:
@@ -167,8 +214,8 @@ def test_scores_are_held_against_what_is_right() -> None:
     bins = reliability(result.hits)
 
     assert bins == (
-        Bin(least=0.2, guesses=1, score=0.25, right=0.0),
-        Bin(least=0.9, guesses=2, score=0.9, right=0.5),
+        Bin(least=0.2, score=0.25, right=Share(0, 1)),
+        Bin(least=0.9, score=0.9, right=Share(1, 2)),
     )
     assert calibration_error(bins) == pytest.approx((2 * 0.4 + 0.25) / 3)
     assert calibration_error(()) is None
@@ -202,6 +249,15 @@ def test_a_picture_is_read_upright(tmp_path: Path, store: Store) -> None:
     image = load(Truth(path=tmp_path / "a.jpg", faces=()), store).image
 
     assert (image.width, image.height) == (40, 60)
+
+
+def test_a_box_outside_of_its_picture_is_named(tmp_path: Path, store: Store) -> None:
+    """Nobody could ever find it: it is a mistake, not a miss."""
+    Pictures.new("RGB", (200, 100)).save(tmp_path / "a.png")
+    outside = Truth(path=tmp_path / "a.png", faces=(make.box(150, 20, 60), make.box(200, 20, 60)))
+
+    with pytest.raises(UsageError, match=r"a\.png: the box 200,20,60,60 lies outside of the picture, .* 200 × 100"):
+        load(outside, store)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", None])

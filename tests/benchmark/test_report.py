@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pictures
 
-from pipeline.benchmark import Guess, Judged, Truth, charts, judge, load
+from pipeline.benchmark import Fate, Guess, Judged, Truth, charts, judge, load
 from pipeline.benchmark.report import COLUMNS, as_csv, as_json
 from pipeline.errors import WorldError
 from pipeline.store import Store
@@ -28,21 +28,32 @@ def ways(store: Store, tmp_path: Path) -> list[Judged]:
     pictures = []
     for name, group in (("a.png", "easy"), ("b.png", "hard")):
         Pictures.new("RGB", (200, 160), PAPER if group == "easy" else (240, 240, 250)).save(tmp_path / name)
-        pictures.append(load(Truth(path=tmp_path / name, faces=(HERE, THERE), group=group), store))
-    both = [Guess(box=HERE, score=0.9, sure=True), Guess(box=THERE, score=0.8)]
+        kinds = ((("view", "front"),), (("view", "profile"),))
+        pictures.append(load(Truth(path=tmp_path / name, faces=(HERE, THERE), group=group, traits=kinds), store))
+    both = [Guess(box=HERE, score=0.9, fate=Fate.ACCEPTED), Guess(box=THERE, score=0.8, fate=Fate.QUEUED)]
     other = [Guess(box=HERE, score=0.9), Guess(box=NOWHERE, score=0.7)]
     return [judge("good", pictures, [both, both], 2.0), judge("bad", pictures, [both, other], 1.0)]
 
 
-def test_the_table_has_a_row_for_each_way_and_group(ways: list[Judged]) -> None:
-    """All, what is sure, the groups, the sizes; a share of nothing is empty."""
+def test_the_table_has_a_row_for_all_that_is_counted(ways: list[Judged]) -> None:
+    """All, what the rule decides, groups, sizes, traits, scores; what nobody can know is empty."""
     head, *rows = csv.reader(io.StringIO(as_csv(ways)))
 
     assert tuple(head) == COLUMNS
-    assert rows[0] == ["good", "all", "", "4", "4", "0", "0", "1.0000", "1.0000", "1.0000", "1.0000"]
-    assert ["bad", "group", "hard", "2", "1", "1", "1", "0.5000", "0.5000", "0.5000", "0.5000"] in rows
-    assert ["bad", "size", "under 48 px", "0", "0", "0", "0", "", "", "", ""] in rows
-    assert len(rows) == 2 * (2 + 2 + 5)
+    assert rows[0] == ["good", "all", "", "4", "4", "0", "0", *["1.0000", "0.5101", "1.0000"] * 2, "1.0000", "1.0000"]
+    half = ["0.5000", "0.0945", "0.9055"]
+    assert ["bad", "group", "hard", "2", "1", "1", "1", *half, *half, "0.5000", "0.5000"] in rows
+    assert ["bad", "size", "under 48 px", "0", "0", "0", "0", *[""] * 8] in rows
+    assert ["bad", "view", "profile", "2", "1", "", "1", "", "", "", *half, "", ""] in rows
+    assert ["bad", "score", "0.7 to 0.8", "", "0", "1", "", "0.0000", "0.0000", "0.7935", *[""] * 5] in rows
+    assert ["bad", "rule", "queued", "4", "1", "0", "3"] in [row[:7] for row in rows]
+
+
+def test_the_table_says_nothing_of_a_rule_that_is_not_asked(ways: list[Judged]) -> None:
+    """A script says yes or no."""
+    script = judge("script", ways[0].pictures, [[Guess(box=HERE, score=0.9)], []])
+
+    assert ",rule," not in as_csv([script])
 
 
 def test_the_json_has_everything(ways: list[Judged]) -> None:
@@ -53,6 +64,8 @@ def test_the_json_has_everything(ways: list[Judged]) -> None:
     assert body["agreement"]["good"] == {"good": 1.0, "bad": 0.75}
     assert body["ways"]["bad"]["curve"][-1] == [0.7, 0.75, 0.75]
     assert [one["right"] for one in body["ways"]["bad"]["guesses"]] == [True, True, True, False]
+    assert [one["fate"] for one in body["ways"]["bad"]["guesses"]] == ["accepted", None, "queued", None]
+    assert body["ways"]["bad"]["reliability"][-1] == {"least": 0.9, "score": 0.9, "guesses": 2, "right": 1.0}
 
 
 def test_the_charts_are_a_picture(ways: list[Judged]) -> None:

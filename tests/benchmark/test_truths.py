@@ -69,12 +69,36 @@ def test_different_labels_in_one_picture_make_no_group(folder: Path) -> None:
     assert [one.group for one in read(path)] == [""]
 
 
+def test_lines_may_end_as_on_windows(folder: Path) -> None:
+    """The end is no part of the last number."""
+    path = folder / "labels.csv"
+    path.write_bytes(f"{HEAD}\r\na.png,10,20,30,40\r\n".encode())
+
+    assert read(path) == [Truth(path=folder / "a.png", faces=(BOX,))]
+
+
+def test_a_picture_may_be_named_by_its_whole_path(folder: Path) -> None:
+    """As many programs write it."""
+    assert read(table(folder, f"{folder / 'a.png'},10,20,30,40")) == [Truth(path=folder / "a.png", faces=(BOX,))]
+
+
+def test_a_picture_comes_once_by_whatever_path(folder: Path) -> None:
+    """Else each of the two would miss the faces of the other; and a box that is said twice is one face."""
+    path = table(folder, "a.png,10,20,30,40", "./a.png,50,20,30,40", f"{folder}/a.png,10,20,30,40")
+
+    assert read(path) == [
+        Truth(path=folder / "a.png", faces=(BOX, Box(left=50, top=20, width=30, height=40))),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("a.png,10,20,30", "labels.csv:3: .* are not four numbers"),
         ("a.png,ten,20,30,40", "labels.csv:3: .*ten.* are not four numbers"),
         ("a.png,nan,20,30,40", "labels.csv:3: .*nan.* are not four numbers"),
+        ("a.png,1e400,20,30,40", "labels.csv:3: .*1e400.* are not four numbers"),
+        ("a.png,10,20,-30,40", "labels.csv:3: a box of -30 × 40 pixels is empty"),
         ("a.png,10,20,0,40", "labels.csv:3: a box of 0 × 40 pixels is empty"),
         ("a.png,10,20,30,40,50,60", "labels.csv:3: more cells than columns"),
         (",10,20,30,40", "labels.csv:3: names no file"),
@@ -96,6 +120,7 @@ def test_a_bad_row_is_named(folder: Path, line: str, message: str) -> None:
         (b"file,left,top\na.png,1,2\n", "labels.csv:1: no column width, height"),
         (f"{HEAD}\n".encode(), "no rows"),
         (f'{HEAD}\n"a.png,1,2,3,4\n'.encode(), "labels.csv:.: no CSV"),
+        (b'"file,left\n', "labels.csv:1: no CSV"),
         (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
@@ -131,6 +156,14 @@ def test_a_crowd_of_coco_has_no_box(folder: Path) -> None:
         ({"images": "none"}, "no list of images"),
         ({"images": [7]}, r"images\[0\]: no id"),
         ({"images": [{"id": 1}]}, "image 1: no file_name"),
+        ({"images": [{"id": 1}, {"id": 1}]}, r"images\[1\]: the id 1 is taken"),
+        ({"categories": 5}, "no list of categories"),
+        ({"categories": [{"id": [1]}]}, r"categories\[0\]: no id"),
+        (
+            {"annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4], "category_id": [1]}]},
+            r"annotations\[0\]: no category_id",
+        ),
+        ({"annotations": [{"image_id": 1, "bbox": [10**400, 2, 3, 4]}]}, r"annotations\[0\]: .* are not four numbers"),
         ({"images": [{"id": 1, "file_name": "c.png"}]}, "names c.png, which is not in"),
         ({"annotations": None}, "no list of annotations"),
         ({"annotations": [{"bbox": [1, 2, 3, 4]}]}, r"annotations\[0\]: no image_id"),
@@ -149,7 +182,12 @@ def test_what_is_wrong_in_coco_is_named(folder: Path, parts: dict[str, Any], mes
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{\n"images": [,]}', "labels.json:2: no JSON"), ("[1]", "no COCO file"), ("[" * 200_000, "nested too deep")],
+    [
+        ('{\n"images": [,]}', "labels.json:2: no JSON"),
+        ("[1]", "no COCO file"),
+        ("[" * 200_000, "nested too deep"),
+        ('{"images": 1' + "0" * 5000 + "}", "thousands of digits"),
+    ],
 )
 def test_json_that_is_none_is_named(folder: Path, text: str, message: str) -> None:
     """By its line."""
@@ -205,15 +243,24 @@ def test_a_bad_line_of_yolo_is_named(folder: Path, text: str, message: str) -> N
         read(folder)
 
 
+def test_a_text_that_is_none_is_named(folder: Path) -> None:
+    """By its own name, not by that of the folder."""
+    (folder / "a.txt").write_bytes(b"\xff\xfe0")
+
+    with pytest.raises(UsageError, match=r"a\.txt: not UTF-8"):
+        read(folder)
+
+
 def test_a_folder_without_labels_is_named(folder: Path) -> None:
     """Else everything that is found would be wrong."""
     with pytest.raises(UsageError, match=r"has a \.txt with its boxes"):
         read(folder)
 
 
-def test_a_label_of_what_is_no_picture_is_named(folder: Path) -> None:
+@pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
+def test_a_label_of_what_is_no_picture_is_named(folder: Path, content: bytes) -> None:
     """Its size is needed."""
-    (folder / "a.png").write_bytes(b"no picture")
+    (folder / "a.png").write_bytes(content)
     (folder / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
 
     with pytest.raises(UsageError, match=r"a\.png: no picture"):

@@ -11,10 +11,11 @@ import make
 import numpy as np
 import pytest
 
-from pipeline.benchmark import Guess, Picture, Truth, load, ways
+from pipeline import recipe
+from pipeline.benchmark import Fate, Guess, Picture, Truth, load, ways
 from pipeline.benchmark.ways import ANIMEFACE_SCRIPT, CASCADE_SCRIPT, animeface_script, cascade_script, check, look
 from pipeline.detectors import build
-from pipeline.errors import DetectorError, UsageError
+from pipeline.errors import DetectorError, RecipeError, UsageError
 from pipeline.pixels import decode
 from pipeline.records import Detection
 from pipeline.sandbox import hard
@@ -55,8 +56,8 @@ def no_cascade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KAOSET_CASCADES", str(tmp_path))
 
 
-def accepts_half(detection: Detection) -> bool:
-    return detection.score >= 0.5
+def accepts_half(detection: Detection) -> Fate:
+    return Fate.ACCEPTED if detection.score >= 0.5 else Fate.QUEUED
 
 
 @pytest.mark.usefixtures("cascade")
@@ -84,26 +85,26 @@ def test_the_animeface_script_looks_at_the_whole_picture(drawn: list[Labelled]) 
 
 
 def test_the_stage_is_looked_with(pictures: list[Picture], store: Store, pool: Workers) -> None:
-    """It finds easy faces, is sure of those that the rule accepts, and tells how far it is."""
+    """It finds easy faces, says what the rule does with each, answers with the probable ones, tells how far it is."""
     told: list[tuple[int, int]] = []
 
     found = look("animeface", pictures, store, pool, accepts_half, lambda *now: told.append(now))
 
-    count, sure = found.count(), found.count(lambda guess: guess.sure)
+    count, sure = found.count(), found.decided(Fate.ACCEPTED)
     assert count.faces == sum(len(picture.faces) for picture in pictures)
     assert (count.recall or 0) > 0.7
     assert 0 < sure.right <= count.right
-    assert all(hit.guess.sure == (hit.guess.score >= 0.5) for hit in found.hits)
+    assert all(hit.guess.answer == (hit.guess.fate is Fate.ACCEPTED) == (hit.guess.score >= 0.5) for hit in found.hits)
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert found.seconds > 0
 
 
-def test_a_script_is_never_sure(pictures: list[Picture], store: Store, pool: Workers) -> None:
+def test_no_rule_is_for_a_script(pictures: list[Picture], store: Store, pool: Workers) -> None:
     """Nothing of it would go into a release without a person."""
     found = look(ANIMEFACE_SCRIPT, pictures, store, pool, accepts_half, lambda *_: None)
 
     assert found.count().right > 0
-    assert found.count(lambda guess: guess.sure).right == 0
+    assert {hit.guess.fate for hit in found.hits} == {None}
 
 
 @pytest.mark.usefixtures("no_cascade")
@@ -114,15 +115,29 @@ def test_without_the_cascade_animeface_is_compared_alone() -> None:
 
 @pytest.mark.usefixtures("cascade")
 def test_with_the_cascade_all_are_compared() -> None:
-    """Both scripts, and the stage with each and both."""
-    assert ways.usual() == (ANIMEFACE_SCRIPT, CASCADE_SCRIPT, "animeface", "lbpcascade", "lbpcascade+animeface")
+    """Both scripts, and the stage with each detector of the default recipe and with all of them."""
+    detectors = recipe.load("default").detect.detectors
+
+    assert ways.usual() == (ANIMEFACE_SCRIPT, CASCADE_SCRIPT, *detectors, "+".join(detectors))
 
 
-@pytest.mark.parametrize("name", ["retina", "animeface+retina", "animeface+animeface+animeface", ""])
+@pytest.mark.parametrize("name", ["retina", "animeface+retina", "animeface+", ""])
 def test_an_unknown_way_is_refused(name: str) -> None:
     """With what there is."""
     with pytest.raises(UsageError, match="no such way to look; choose animeface-script, cascade-script, animeface"):
         check(name)
+
+
+def test_more_detectors_than_the_stage_takes_are_refused() -> None:
+    """As the stage itself says."""
+    with pytest.raises(UsageError, match="no such way to look; detectors"):
+        check("+".join(["animeface"] * 9))
+
+
+def test_a_model_in_a_file_that_is_not_there_is_told() -> None:
+    """A file is a detector like the others."""
+    with pytest.raises(RecipeError, match=r"mine\.toml"):
+        check("animeface+mine.toml")
 
 
 @pytest.mark.usefixtures("no_cascade")
@@ -139,9 +154,9 @@ def test_a_picture_that_kills_the_script_holds_nothing(store: Store, pool: Worke
     cv2.imwrite(str(tmp_path / "a.png"), pixels)
     picture = load(Truth(path=tmp_path / "a.png", faces=(make.box(0, 0, 60),)), store)
 
-    found = ways._by_script(die, [picture], pool, lambda *_: None)
+    found = ways._by_script(die, [picture], pool)
 
-    assert found == {picture.image.sha256: ()}
+    assert dict(found) == {picture.image.sha256: ()}
 
 
 def die(_path: Path) -> list[Guess]:

@@ -22,7 +22,14 @@ def test_drawn_pictures_are_measured(flow: Flow) -> None:
     assert answer.code == 0, answer.err
     assert "12 pictures" in answer.out
     assert all(
-        word in answer.out for word in ("animeface-script", "three_quarter", "96 to 191 px", "calibration error")
+        word in answer.out
+        for word in (
+            "animeface-script",
+            "three_quarter",
+            "96 to 191 px",
+            "view: profile",
+            "What the default recipe does",
+        )
     )
     assert {path.name for path in (flow.home / "out").iterdir()} == {
         "faces.csv",
@@ -32,8 +39,10 @@ def test_drawn_pictures_are_measured(flow: Flow) -> None:
     }
     with (flow.home / "out" / "faces.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    (easy,) = [row for row in rows if (row["way"], row["group"]) == ("animeface", "plain")]
+    (easy,) = [row for row in rows if (row["way"], row["of"], row["group"]) == ("animeface", "group", "plain")]
     assert int(easy["faces"]) > 0
+    assert float(easy["recall_low"]) < float(easy["recall"])
+    assert {"view", "style", "tilt", "covered", "tag", "rule", "score"} < {row["of"] for row in rows}
     for name in ("faces.png", "cases.png"):
         with Pictures.open(flow.home / "out" / name) as picture:
             picture.load()
@@ -73,3 +82,13 @@ def test_what_is_wrong_is_told_in_a_line(flow: Flow, words: tuple[str, str], com
     assert answer.code == 2
     assert complaint in answer.complaint
     assert {path.name for path in flow.home.iterdir()} == {"labels.csv"}
+
+
+def test_labels_cannot_steer_the_terminal(flow: Flow) -> None:
+    """A name with the codes of a terminal, or with a line of its own, is told without them."""
+    (flow.home / "labels.csv").write_text('file,left,top,width,height\n"\x1b[31mred\nflow: done",1,2,3,4\n')
+
+    answer = flow("bench", "faces", "--truth", "labels.csv", "--detectors", "animeface")
+
+    assert answer.code == 2
+    assert "names \ufffd[31mred\ufffdflow: done, which is not in" in answer.complaint

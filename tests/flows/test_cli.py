@@ -21,11 +21,12 @@ from command import POSTS, PUBLISH, SANDBOX, Built, Flow, crops, rows, use
 
 from flows.cli import app
 from pipeline.catalog import Catalog
+from pipeline.folder import DataFolder
 from pipeline.recipe import built_in, load
-from pipeline.run import STAGES, DataFolder
+from pipeline.run import STAGES
 from pipeline.sandbox.posts import Kind, Sandbox
 
-DOUBTFUL = ("-p", "review.accept_alone=1.5")  # nothing is sure by itself
+DOUBTFUL = ("-p", "review.accept_agreed=1.5")  # nothing is sure by itself
 
 
 def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -154,15 +155,15 @@ def test_a_limit_takes_the_newest_of_each_source(data: Path, flow: Flow) -> None
 
 
 def test_without_the_cascade_it_says_so_loudly(data: Path, flow: Flow) -> None:
-    """The run goes on with one detector, and the recipe of its release says that too."""
+    """The run goes on with our own cascade, and the recipe of its release says that too."""
     nothing = {"KAOSET_CASCADES": str(flow.home), "XDG_CACHE_HOME": str(flow.home)}
     both = [word.replace("sandbox", "sandbox-both") if word == "sandbox" else word for word in SANDBOX]
 
-    answer = flow(*both, "--data", data, "--limit", "4", "-p", "review.accept_alone=0.9", **nothing)
+    answer = flow(*both, "--data", data, "--limit", "4", **nothing)
 
-    assert (answer.code, "WARNING: animeface works alone" in answer.err) == (0, True)
+    assert (answer.code, "WARNING: drawn_faces+animeface find the faces" in answer.err) == (0, True)
     recipe = tomllib.loads((data / "releases" / "sandbox-both" / "001" / "recipe.toml").read_text())
-    assert recipe["detect"]["detectors"] == ["animeface"]
+    assert recipe["detect"]["detectors"] == ["drawn_faces", "animeface"]
 
 
 def test_a_build_remembers_in_postgresql(postgres_database: str, data: Path, flow: Flow) -> None:

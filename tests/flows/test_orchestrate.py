@@ -153,7 +153,7 @@ with server.running():
     from prefect import get_client
     from prefect.client.schemas.objects import State, StateType
     from flows import orchestrate
-    from pipeline.run import DataFolder
+    from pipeline.folder import DataFolder
 
     def order(recipe, folder=data):
         parameters = {"recipe": recipe, "data": str(folder.resolve())}

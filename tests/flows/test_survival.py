@@ -39,7 +39,8 @@ class Survived:
 
 
 def _last_stage(data: Path) -> str:
-    order = ("review", "filter", "dedup", "crop", "detect", "dedup-images", "scrape", "select")
+    # Faces are cut while others are looked for: what `crop` has said tells nothing of how far a run is.
+    order = ("review", "filter", "dedup", "detect", "dedup-images", "scrape", "select")
     return next((stage for stage in order if rows(data, where=f"stage = '{stage}'")), "list")
 
 

@@ -1,0 +1,88 @@
+"""People's decisions, or drawings, become a file that says how probable a face is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import make
+import pytest
+
+from flows.score import fit_on_drawings, fit_score, table
+from flows.show import Lines
+from pipeline import score
+from pipeline.catalog import Catalog
+from pipeline.errors import UsageError
+from pipeline.folder import DataFolder
+from pipeline.recipe import load
+from pipeline.records import FaceCrop, Verdict
+from pipeline.stage import Kept
+
+BOTH = ("drawn_faces", "animeface")
+
+
+def crop(number: int, *, wide: float, detector: str = "drawn_faces+animeface") -> FaceCrop:
+    evidence = (("drawn_faces seen", 1.0), ("wide", wide))
+    return make.face_crop(
+        number, sha256=make.sha256(f"c{number}"), detection=make.detection(number, detector=detector, evidence=evidence)
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    """Of sixty crops the wide ones were kept and the others rejected; about one more somebody was unsure."""
+    folder = DataFolder(tmp_path / "data")
+    folder.root.mkdir()
+    catalog = Catalog(folder.catalog)
+    crops = [crop(number, wide=float(number % 2)) for number in range(60)] + [crop(99, wide=0.5)]
+    catalog.record("crop", "f", [(one.id, Kept(one.detection, (one,))) for one in crops])
+    verdicts = [(Verdict.REJECT, Verdict.KEEP)[number % 2] for number in range(60)] + [Verdict.UNSURE]
+    catalog.decide([make.decision(one.sha256, verdict) for one, verdict in zip(crops, verdicts, strict=True)])
+    catalog.close()
+    return folder
+
+
+def test_decisions_teach_what_evidence_is_worth(folder: DataFolder, tmp_path: Path) -> None:
+    """What people kept becomes probable, what they rejected improbable; what they were unsure of teaches nothing."""
+    out = tmp_path / "own.toml"
+
+    fitted = fit_score(load("sandbox"), folder.root, "", out)
+
+    model = score.load(out, BOTH)
+    keep, reject = (model.probability({"drawn_faces seen": 1.0, "wide": wide}) for wide in (1.0, 0.0))
+    assert len(fitted.examples) == 60
+    assert keep > 0.75
+    assert reject < 0.25
+
+
+def test_what_is_told_of_a_fit_was_not_learnt_from(folder: DataFolder, tmp_path: Path) -> None:
+    """Each example is tried on a model of other pictures, and the table shows both scores."""
+    fitted = fit_score(load("sandbox"), folder.root, "", tmp_path / "own.toml")
+    all_of_it = score.load(tmp_path / "own.toml", BOTH)
+
+    seen = [all_of_it.probability(one.evidence) for one in fitted.examples]
+
+    assert all(abs(unseen - p) > 1e-4 for unseen, p in zip(fitted.after, seen, strict=True))
+    assert table(fitted).row_count == 2
+
+
+def test_a_file_of_its_own_for_each_recipe(folder: DataFolder) -> None:
+    """Without a name the file goes into the data folder, named by the recipe."""
+    assert fit_score(load("sandbox"), folder.root, "", None).path == folder.root / "scores" / "sandbox.toml"
+
+
+def test_other_detectors_teach_nothing(folder: DataFolder, tmp_path: Path) -> None:
+    """What one set of detectors said says nothing of another's words."""
+    with pytest.raises(UsageError, match="nobody has decided on anything that lbpcascade found"):
+        fit_score(load("sandbox", ['detect.detectors=["lbpcascade"]']), folder.root, "", tmp_path / "own.toml")
+
+
+def test_drawings_teach_too(tmp_path: Path) -> None:
+    """A model of a few drawn pictures believes in what two detectors saw in the same box."""
+    out = tmp_path / "own.toml"
+
+    fitted = fit_on_drawings(BOTH, 29, 1501, tmp_path, 2, out, Lines())
+
+    weights = dict(score.load(out, BOTH).weights)
+    assert len(fitted.examples) > 30
+    assert weights["drawn_faces"] > 0
+    assert weights["same box"] > 0
