@@ -56,8 +56,8 @@ class DetectorConfig:
 
     @classmethod
     def going_on(cls, **fields: Any) -> DetectorConfig:
-        """Give the usual values for a network that has learnt already, and *fields*: shorter, and in smaller steps."""
-        return cls(**{"kimg": 8.0, "lr": 1e-3, **fields})
+        """Give the usual values for a network that has learnt already, and *fields*: shorter, in smaller steps."""
+        return cls(**{"kimg": 8.0, "lr": 3e-4, **fields})
 
     @property
     def steps(self) -> int:
