@@ -21,12 +21,12 @@ from pipeline import __version__
 from pipeline.detectors import DETECTORS, build, onnx
 from pipeline.detectors.lbpcascade import find
 from pipeline.detectors.onnx import OnnxDetector
-from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError
+from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
 from pipeline.folder import DataFolder
 from pipeline.pixels import Pixels, encode_png, fit
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
-from pipeline.train.detector import INPUT_SIDE, DetectorConfig, Progress, Weights, train
+from pipeline.train.detector import INPUT_SIDE, DetectorConfig, Progress, Weights, check, train
 from pipeline.train.labelled import Source, choose, coloured
 from pipeline.train.sheets import Coloured
 from pipeline.train.trial import Trial, scored
@@ -105,14 +105,17 @@ def train_detector(
 
     Raises:
         UsageError: There is no such release, folder or model, or nothing in it to learn from.
-        WorldError: PyTorch is missing, the release is not sound, its pictures are gone, or a file cannot be written.
+        WorldError: PyTorch is missing, the release is not sound, its pictures are gone, a file cannot be written, or it
+            has not learnt to find one face.
         StoppedError: It was stopped before it found any face.
     """
     begun_from = start or (SCRATCH if name == SANDBOX else onnx.OWN)
     config = read_config(overrides, anew=begun_from == SCRATCH)
     first = _begun(begun_from)
+    check(config, first)
     if out is not None and (out.is_dir() or out.suffix != ".onnx"):
-        raise UsageError(f"{out}: name a file that ends in .onnx, such as {out.with_suffix('.onnx')}")
+        better = out / "mine.onnx" if out.is_dir() else out.with_suffix(".onnx")
+        raise UsageError(f"{out}: name a file that ends in .onnx, such as {better}")
     more = backgrounds(without_faces) if without_faces else []
     called, sources = _sources(DataFolder(data), catalog, name, config, display)
     if out is None:
@@ -131,15 +134,18 @@ def train_detector(
         finished = not stop()
     path = out if finished else out.with_name(f"{out.stem}.stopped{out.suffix}")
     tried = held_out[:: math.ceil(len(held_out) / TRIED_ON) or 1] if finished else []
-    own, asked, proof = _judged(weights, tried, [*held_out, *learnt])
-    _write(path, weights, proof, _described(path, made, asked))
+    judged = _judged(weights, tried, [*held_out, *learnt])
+    if judged.sure < judged.asked:
+        kind = WorldError if finished else StoppedError
+        raise kind("it does not find one face yet, so nothing is written; train longer, on more pictures")
+    _write(path, weights, judged.proof, _described(path, made, judged.asked))
     return TrainedDetector(
         path=path.with_suffix(".toml"),
         bytes=len(weights.onnx),
         steps=weights.steps,
         finished=finished,
         held_out=len(tried),
-        own=own,
+        own=judged.own,
         others=_others(tried, display) if tried else {},
     )
 
@@ -197,17 +203,18 @@ def _teller(display: Display) -> Callable[[Progress], None]:
     return show
 
 
-def _judged(
-    weights: Weights, tried: Sequence[Coloured], shown: Sequence[Coloured]
-) -> tuple[Sequence[Trial], float, Pixels]:
-    """Try a network with next to nothing asked of its boxes.
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What came of trying a network."""
 
-    Returns:
-        What it is worth, the score that should be asked, and a picture in which it finds a face with that score.
+    own: Sequence[Trial]
+    asked: float  # score that a box should have
+    sure: float  # score of the face in the proof
+    proof: Pixels
 
-    Raises:
-        StoppedError: It finds none.
-    """
+
+def _judged(weights: Weights, tried: Sequence[Coloured], shown: Sequence[Coloured]) -> _Judged:
+    """Try a network with next to nothing asked of its boxes, and choose of *shown* what it is surest of."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tried.onnx"
         path.write_bytes(weights.onnx)
@@ -216,9 +223,7 @@ def _judged(
     own = scored(detector, tried) if tried else ()
     asked = min((one.asked for one in own if one.right and one.precision >= PROPOSED), default=_USUAL)
     sure, proof = max((_proof(one, detector) for one in _with_large_faces(shown)), key=lambda one: one[0])
-    if sure < asked:
-        raise StoppedError("it does not find one face yet, so nothing is written; train longer, on more pictures")
-    return own, asked, proof
+    return _Judged(own, asked, sure, proof)
 
 
 def _with_large_faces(pictures: Sequence[Coloured]) -> list[Coloured]:
@@ -297,7 +302,7 @@ def table(trained: TrainedDetector) -> Table:
     shown = Table(
         title=f"On {trained.held_out} pictures that it did not learn from",
         title_justify="left",
-        caption="of the others: the score at which F1 is best, upright and tiny faces and all",
+        caption="of the others: at the score that gives the best F1",
         caption_justify="left",
     )
     shown.add_column("detector")

@@ -56,8 +56,8 @@ class DetectorConfig:
 
     @classmethod
     def going_on(cls, **fields: Any) -> DetectorConfig:
-        """Give the usual values for a network that has learnt already, and *fields*: shorter, and in smaller steps."""
-        return cls(**{"kimg": 8.0, "lr": 1e-3, **fields})
+        """Give the usual values for a network that has learnt already, and *fields*: shorter, in smaller steps."""
+        return cls(**{"kimg": 8.0, "lr": 3e-4, **fields})
 
     @property
     def steps(self) -> int:
@@ -106,10 +106,24 @@ def train(
         RecipeError: *start* is another network.
         WorldError: PyTorch is not installed, or the training has gone wrong.
     """
+    check(config, start)
+    from pipeline.train.detector_loop import run  # noqa: PLC0415 - loads PyTorch: two seconds and 200 MB
+
+    return run(pictures, config, progress, stop, start, made)
+
+
+def check(config: DetectorConfig, start: bytes | None) -> None:
+    """Be sure that a training can begin, before pictures are drawn and read for it.
+
+    Raises:
+        RecipeError: *start* is no such network.
+        WorldError: PyTorch is not installed.
+    """
     if importlib.util.find_spec("torch") is None:
         raise WorldError(
             'torch: not installed, and training needs it; run `pip install "kaoset[train]"` or `make train-deps`'
         )
-    from pipeline.train.detector_loop import run  # noqa: PLC0415 - loads PyTorch: two seconds and 200 MB
+    if start is not None:
+        from pipeline.train.onnx_file import restored  # noqa: PLC0415 - loads PyTorch
 
-    return run(pictures, config, progress, stop, start, made)
+        restored(start, config.width)

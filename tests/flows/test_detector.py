@@ -82,7 +82,7 @@ def test_what_has_learnt_nothing_is_not_written(tmp_path: Path, drawn: Path, flo
     answer = flow(*DRAWN, "-p", "kimg=0.004", "-p", "side=64", "--data", data, "--out", tmp_path / "n.onnx")
 
     assert answer.code == 1
-    assert "it does not find one face yet" in answer.complaint
+    assert "flow: it does not find one face yet" in answer.err
     assert not (tmp_path / "n.onnx").exists()
 
 
