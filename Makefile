@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 DATA ?= data/demo
-SCORED := '["animeface"]' '["lbpcascade"]' '["drawn_faces"]' \
-	'["drawn_faces","animeface"]' '["lbpcascade","animeface"]' '["lbpcascade","drawn_faces","animeface"]'
+SCORED := '["animeface"]' '["lbpcascade"]' '["drawn_faces"]' '["drawn_net"]' \
+	'["drawn_faces","animeface"]' '["lbpcascade","animeface"]' '["drawn_net","animeface"]' \
+	'["drawn_net","lbpcascade","animeface"]' '["drawn_net","drawn_faces","animeface"]'
 
 .DEFAULT_GOAL := help
 .PHONY: help demo manifest train-deps test check bench clean format scores
