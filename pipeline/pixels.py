@@ -264,7 +264,7 @@ def scale_to(pixels_HWC: Pixels, side: int) -> Pixels:
     height, width = pixels_HWC.shape[:2]
     longer = max(height, width)
     scaled = max(1, round(width * side / longer)), max(1, round(height * side / longer))
-    times = longer // side
+    times = min(longer // side, height, width)
     if times >= 2:  # by whole numbers first: a bilinear filter would step over pixels
         whole_HWC = pixels_HWC[: height // times * times, : width // times * times]
         pixels_HWC = _made(cv2.resize(whole_HWC, (width // times, height // times), interpolation=cv2.INTER_AREA))
