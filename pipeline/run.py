@@ -25,9 +25,9 @@ from pipeline.claims import Claims
 from pipeline.crop import CropFaces
 from pipeline.dedup import DropNearDuplicates, DropSameBytes
 from pipeline.detect import DetectFaces, Follow
-from pipeline.detectors import DETECTORS, lbpcascade
+from pipeline.detectors import DETECTORS, at_hand
 from pipeline.detectors import build as build_detector
-from pipeline.errors import BoardError, DetectorError, IncompleteError, UsageError
+from pipeline.errors import BoardError, IncompleteError, UsageError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
@@ -625,19 +625,12 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
     for name in recipe.detect.detectors:
         if name not in DETECTORS:  # a file: better known to be broken now than after all boards were read
             build_detector(name)
-    if "lbpcascade" not in recipe.detect.detectors:
+    named = recipe.detect.detectors
+    others, error = at_hand(named)
+    if error is None:
         return recipe
-    try:
-        lbpcascade.find()
-    except DetectorError as error:
-        named = recipe.detect.detectors
-        if len(named) == 1:
-            raise
-        instead = () if lbpcascade.OWN in named else (lbpcascade.OWN,)
-        others = tuple(one for name in named for one in (instead if name == "lbpcascade" else (name,)))
-        say(f"WARNING: {'+'.join(others)} find the faces, not {'+'.join(named)}, so another dataset comes out. {error}")
-        return recipe.model_copy(update={"detect": recipe.detect.model_copy(update={"detectors": others})})
-    return recipe
+    say(f"WARNING: {'+'.join(others)} find the faces, not {'+'.join(named)}, so another dataset comes out. {error}")
+    return recipe.model_copy(update={"detect": recipe.detect.model_copy(update={"detectors": others})})
 
 
 def _as_row(report: StageReport) -> dict[str, Any]:

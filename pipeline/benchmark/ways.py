@@ -14,7 +14,7 @@ from PIL import ImageOps
 
 from pipeline.benchmark import MAX_PIXELS, Fate, Guess, Judged, Picture, judge
 from pipeline.detect import DetectFaces
-from pipeline.detectors import DETECTORS, Detector, build, lbpcascade
+from pipeline.detectors import DETECTORS, Detector, at_hand, build, lbpcascade
 from pipeline.errors import DetectorError, RecipeError, UsageError
 from pipeline.recipe import Recipe, load
 from pipeline.records import Box, Detection
@@ -94,15 +94,12 @@ def usual() -> tuple[str, ...]:
 
 
 def of_recipe(recipe: Recipe) -> str:
-    """Name the way of a recipe's detectors, as far as this machine has them.
+    """Name the way that a run of a recipe takes on this machine.
 
     Raises:
-        DetectorError: It has none of them.
+        DetectorError: It cannot run.
     """
-    there = [name for name in recipe.detect.detectors if _at_hand(name)]
-    if not there:
-        raise DetectorError(f"none of {', '.join(recipe.detect.detectors)} is to be had here; `flow cascades fetch`")
-    return "+".join(there)
+    return "+".join(at_hand(recipe.detect.detectors)[0])
 
 
 def _at_hand(name: str) -> bool:

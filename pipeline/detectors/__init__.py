@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.errors import UsageError
+from pipeline.errors import DetectorError, UsageError
 from pipeline.pixels import Pixels
 from pipeline.records import Box, Landmarks
 
@@ -106,6 +106,26 @@ def named(name: str) -> str:
             f"{name}: there is no such detector; choose of {', '.join(DETECTORS)}, or name the .toml beside a model"
         )
     return onnx.pinned(name)
+
+
+def at_hand(names: tuple[str, ...]) -> tuple[tuple[str, ...], DetectorError | None]:
+    """Put our own cascade in the place of the third-party one, where that is not to be had, and say why.
+
+    Raises:
+        DetectorError: It would be the only one, and nothing can take its place.
+    """
+    from pipeline.detectors import lbpcascade  # noqa: PLC0415 -- see above
+
+    if "lbpcascade" not in names:
+        return names, None
+    try:
+        lbpcascade.find()
+    except DetectorError as error:
+        if len(names) == 1:
+            raise
+        instead = () if lbpcascade.OWN in names else (lbpcascade.OWN,)
+        return tuple(one for name in names for one in (instead if name == "lbpcascade" else (name,))), error
+    return names, None
 
 
 def build(name: str) -> Detector:

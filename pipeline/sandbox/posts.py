@@ -104,7 +104,7 @@ SHARES: dict[Kind, int] = {
 REASONS: dict[Kind, tuple[Reason, ...]] = {
     Kind.NEAR_COPY: (Reason.DUPLICATE, Reason.SAME_CROP),  # all but one of its group, whichever that is
     Kind.REPOST: (Reason.SAME_BYTES,),  # all but one of its group
-    Kind.NO_FACE: (Reason.NO_FACE,),
+    Kind.NO_FACE: (Reason.NO_FACE, Reason.LOW_SCORE, Reason.WAITING),  # what may be one is shown to a person
     Kind.DECOY: (Reason.NO_FACE, Reason.LOW_SCORE, Reason.WAITING),
     Kind.TINY: (Reason.FACE_TOO_SMALL, Reason.TOO_SMALL, Reason.NO_FACE),
     Kind.MONOCHROME: (Reason.MONOCHROME,),

@@ -108,9 +108,12 @@ def test_no_rule_is_for_a_script(pictures: list[Picture], store: Store, pool: Wo
 
 
 @pytest.mark.usefixtures("no_cascade")
-def test_without_the_cascade_animeface_is_compared_alone() -> None:
+def test_without_the_cascade_the_others_are_compared() -> None:
     """A machine that has no third-party file measures what it has."""
-    assert ways.usual() == (ANIMEFACE_SCRIPT, "animeface")
+    assert ways.usual() == (
+        *(ANIMEFACE_SCRIPT, "drawn_net", "drawn_faces", "animeface"),
+        "drawn_net+drawn_faces+animeface",
+    )
 
 
 @pytest.mark.usefixtures("cascade")
