@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.detectors import Detector, Face
-from pipeline.pixels import Pixels, cut, fit, resize, rotate, scale_to
+from pipeline.pixels import Pixels, cut, fit, rotate, scale_to
 from pipeline.records import Box, Landmarks
 from pipeline.score import SURE, UNLIKELY, Model, strength
 
@@ -28,11 +28,11 @@ CLOSER = 1.5  # longer side of the closer look in sides of the first, at most
 _JUDGED_AT, _MARGIN = 68, 1.2
 _SAME = 0.3  # overlap above which two boxes are of the same face
 _INSIDE = 0.6  # share of the smaller box that lies in the larger one, above which they are of the same face
+_COARSE = 0.75  # longer side of the picture that a cascade sees beside a network, in sides of the network's
 _NEARLY = 0.85  # boxes of one face differ by so much in size
 _CROWD = 1.5  # where a face is less than this many times the smallest that can be found, smaller ones may be near
 _MOST = 60  # places of a picture that are judged, the likeliest; its faces are seldom more than twelve
 _TILTS = (-25.0, 25.0)  # degrees; upright, animeface loses every fifth drawn face at 35 degrees and half at 50
-_ENOUGH = 2  # second looks that confirm; one more would change nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,15 +58,14 @@ class _Look:
 _FIRST = _Look()
 # What fools a network once rarely does so at another size in a mirror (bench: half of them).
 _AGAIN = (
-    _Look(mirrored=True, face=80),
-    _Look(margin=1.6),
-    _Look(turn=20.0),
-    _Look(turn=-20.0),
-    _Look(equalised=True, face=80),
+    _Look(mirrored=True, margin=1.5),
+    _Look(turn=22.0),
+    _Look(turn=-22.0, equalised=True),
     _Look(turn=90.0),
     _Look(turn=-90.0),
     _Look(turn=180.0),
 )
+_UPRIGHT = 3  # of them
 
 
 @dataclass(slots=True)
@@ -75,7 +74,7 @@ class _Place:
 
     seen: dict[str, Face]  # by detector, in the whole picture
     judged: Face | None = None  # in the window round it
-    again: list[Face | None] = field(default_factory=list)  # the same, of second looks
+    again: list[Face | None] = field(default_factory=list)  # the same, of second looks; the last may have confirmed it
     lie: tuple[tuple[str, float], ...] = ()  # evidence that no detector gives
 
     @property
@@ -124,8 +123,14 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
 def _proposed(picture_HWC: Pixels, proposers: Sequence[Detector], side: int, smallest: float) -> list[_Place]:
     """Bring together what each of the detectors sees in the whole picture, and closer where more may hide."""
     fitted_HWC = fit(picture_HWC, side)
-    seen = [(one.name, face) for one in proposers for face in _seen_in(fitted_HWC, picture_HWC, one, smallest)]
-    longer, shown = max(picture_HWC.shape[:2]), max(fitted_HWC.shape[:2])
+    # A cascade needs not see what is small where a network does, and takes half the time.
+    coarse_HWC = fit(fitted_HWC, round(side * _COARSE)) if any(one.sight for one in proposers) else fitted_HWC
+    seen = [
+        (one.name, face)
+        for one in proposers
+        for face in _seen_in(fitted_HWC if one.sight else coarse_HWC, picture_HWC, one, smallest)
+    ]
+    longer, shown = max(picture_HWC.shape[:2]), max(coarse_HWC.shape[:2])
     limits = [one.smallest * longer / (one.sight or shown) for one in proposers]
     limit = min(limits)
     keenest = proposers[limits.index(limit)]
@@ -203,9 +208,9 @@ def _shown(picture_HWC: Pixels, box: Box, judge: Detector, look: _Look) -> Face 
         wide = _about_centre(window, math.sqrt(2))
         larger = round(size * math.sqrt(2))
         edge = (larger - size) // 2
-        shown_HWC = rotate(resize(cut(picture_HWC, wide), larger), look.turn)[edge : edge + size, edge : edge + size]
+        shown_HWC = rotate(scale_to(cut(picture_HWC, wide), larger), look.turn)[edge : edge + size, edge : edge + size]
     else:
-        shown_HWC = np.rot90(resize(cut(picture_HWC, window), size), -round(look.turn / 90))
+        shown_HWC = np.rot90(scale_to(cut(picture_HWC, window), size), -round(look.turn / 90))
     if look.mirrored:
         shown_HWC = shown_HWC[:, ::-1]
     if look.equalised:
@@ -221,13 +226,11 @@ def _shown(picture_HWC: Pixels, box: Box, judge: Detector, look: _Look) -> Face 
 
 
 def _looks_again(picture_HWC: Pixels, box: Box, judge: Detector) -> Iterator[Face | None]:
-    """Show a doubtful place in other ways, until enough of them have confirmed it."""
-    confirmed = 0
+    """Show a doubtful place in other ways, until one of them has confirmed it."""
     for look in _AGAIN:
         face = _shown(picture_HWC, box, judge, look)
-        confirmed += face is not None
         yield face
-        if confirmed == _ENOUGH:
+        if face is not None:
             return
 
 
@@ -241,8 +244,7 @@ def _equalised(pixels_HWC: Pixels) -> Pixels:
 
 def _concluded(place: _Place, judge: str, model: Model) -> Found:
     """Weigh what was said of a place."""
-    again = [face for face in place.again if face is not None]
-    judged = place.seen.get(judge) or place.judged or max(again, key=lambda face: face.score, default=None)
+    judged = place.seen.get(judge) or place.judged or (place.again[-1] if place.again else None)
     evidence = dict(_evidence(place, judge, judged))
     face = replace(judged or place.surest, box=place.box, score=model.probability(evidence))
     saw = (*place.seen, judge) if judged and judge not in place.seen else tuple(place.seen)
@@ -262,11 +264,12 @@ def _evidence(place: _Place, judge: str, judged: Face | None) -> Iterator[tuple[
     if judged and judged.landmarks:
         yield "parts", plausible(judged.landmarks, judged.box)
     if place.again:
-        scores = [face.score for face in place.again if face is not None]
+        last = place.again[-1]
         yield "again asked", 1.0
-        yield "again seen", float(len(scores) > 0)
-        yield "again twice", float(len(scores) > 1)
-        yield "again", strength(max(scores)) if scores else 0.0
+        if last is not None:
+            yield "again seen", 1.0
+            yield "again", strength(last.score)
+            yield "again upright", float(len(place.again) <= _UPRIGHT)
     yield from place.lie
 
 
@@ -310,7 +313,7 @@ def skin_share(picture_HWC: Pixels, box: Box) -> float:
     127. Drawn skin is paler, so that Cr begins at 130 here.
     """
     inner = _about_centre(box, 0.6)
-    small_HWC = cv2.cvtColor(resize(cut(picture_HWC, inner), 24), cv2.COLOR_RGB2YCrCb)
+    small_HWC = cv2.cvtColor(scale_to(cut(picture_HWC, inner), 24), cv2.COLOR_RGB2YCrCb)
     return float(cv2.inRange(small_HWC, np.array([60, 130, 77]), np.array([255, 173, 127])).mean() / 255)
 
 

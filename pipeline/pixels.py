@@ -279,12 +279,14 @@ def _made(pixels: object) -> Pixels:
 
 
 def cut(pixels_HWC: Pixels, window: Box) -> Pixels:
-    """Cut *window* out of a picture; what lies outside the picture repeats its edge.
+    """Cut *window* out of a picture; what lies outside the picture repeats its edge. It may be a view of the picture.
 
     Returns:
         RGB, uint8, of the window's height and width.
     """
     height, width = pixels_HWC.shape[:2]
+    if window.left >= 0 and window.top >= 0 and window.right <= width and window.bottom <= height:
+        return pixels_HWC[window.top : window.bottom, window.left : window.right]
     rows = np.arange(window.top, window.bottom).clip(0, height - 1)
     columns = np.arange(window.left, window.right).clip(0, width - 1)
     out: Pixels = pixels_HWC[rows[:, None], columns]
