@@ -26,7 +26,7 @@ from pipeline.folder import DataFolder
 from pipeline.pixels import Pixels, encode_png, fit
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
-from pipeline.train.detector import INPUT_SIDE, DetectorConfig, Progress, Weights, check, train
+from pipeline.train.detector import INPUT_SIDE, PICTURE_SIDE, DetectorConfig, Progress, Weights, check, train
 from pipeline.train.labelled import Source, choose, coloured
 from pipeline.train.sheets import Coloured
 from pipeline.train.trial import Trial, scored
@@ -121,7 +121,7 @@ def train_detector(
     if out is None:
         out = data / "detectors" / f"{called.replace('/', '-')}.onnx"
     chosen = choose([*sources, *more], config.pictures, config.seed)
-    learnt, held_out = divided(read(coloured(chosen, INPUT_SIDE, SMALLEST), len(chosen), display), config.seed)
+    learnt, held_out = divided(read(coloured(chosen, PICTURE_SIDE, SMALLEST), len(chosen), display), config.seed)
     if not any(one.faces for one in learnt):
         raise UsageError(f"{called}: holds no face to learn from; gather more pictures")
     display.say(

@@ -62,7 +62,7 @@ def found(weights: Weights, pixels_HWC: Pixels, folder: Path) -> list[Face]:
     """What a detector finds that is made of a file, the surest first."""
     (folder / "net.onnx").write_bytes(weights.onnx)
     (folder / "net.toml").write_text(
-        'model = "net.onnx"\nproof = "none.png"\n[input]\nwidth = 512\nheight = 512\n[output]\nmin_score = 0.05\n'
+        'model = "net.onnx"\nproof = "none.png"\n[input]\nwidth = 416\nheight = 416\n[output]\nmin_score = 0.05\n'
     )
     return sorted(OnnxDetector.load(str(folder / "net.toml")).detect(pixels_HWC), key=lambda face: -face.score)
 
@@ -80,7 +80,7 @@ def test_it_finds_faces_that_it_has_not_seen(learnt: tuple[Weights, list[Progres
     right = 0
     for seed in range(100, 110):
         one = scene(seed)
-        canvas_HWC = np.full((512, 512, 3), 114, np.uint8)  # as large as the input: one pixel is one pixel
+        canvas_HWC = np.full((416, 416, 3), 114, np.uint8)  # as large as the input: one pixel is one pixel
         canvas_HWC[:256, :256] = one.pixels_HWC
         first = found(learnt[0], canvas_HWC, tmp_path)[:1]
         right += any(face.box.overlap(one.faces[0]) > 0.5 for face in first)
