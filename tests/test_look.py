@@ -84,15 +84,15 @@ def test_a_box_is_the_middle_of_what_was_proposed() -> None:
 
 
 def test_only_doubt_is_worth_a_second_look() -> None:
-    """The judge is shown a sure place once, and a doubtful one in other ways until two of them confirm it."""
+    """The judge is shown a sure place once, and a doubtful one in other ways until one of them confirms it."""
     picture = patched(red=(250, 260, 100))
     sure, doubtful = Patches("judge", (RED,)), Patches("judge", (RED,))
 
     find(picture, [Patches("proposer", (RED,)), sure], CONFIDENT, 600, 1.0)
     (found,) = find(picture, [Patches("proposer", (RED,)), doubtful], Model((("bias", 0.0),)), 600, 1.0)
 
-    assert (len(sure.shown), len(doubtful.shown)) == (1, 3)
-    assert said(found)["again twice"] == 1.0
+    assert (len(sure.shown), len(doubtful.shown)) == (1, 2)
+    assert said(found)["again seen"] == 1.0
 
 
 def test_an_improbable_place_is_not_looked_at_again() -> None:
