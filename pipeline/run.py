@@ -427,6 +427,7 @@ class Build:
             min_contrast=wanted.min_contrast,
             min_chroma=wanted.min_chroma,
             model=self._score,
+            cut_by=fingerprint(self._crop()),
         )
 
     def _review(self) -> ReviewCrops:
