@@ -495,6 +495,7 @@ def fit_score(
     """
     from flows import score
     from pipeline.recipe import load
+    from pipeline.run import with_detectors_at_hand
 
     wanted = load(recipe, overrides or [])
     if pictures:
@@ -502,6 +503,8 @@ def fit_score(
         with display() as shown:
             fitted = score.fit_on_drawings(wanted.detect.detectors, pictures, seed, data, workers, file, shown)
     else:
+        with display() as shown:
+            wanted = with_detectors_at_hand(wanted, shown.say)  # as a run does
         fitted = score.fit_score(wanted, data, catalog, out)
     console().print(score.table(fitted))
     print(f"score: {fitted.path}")

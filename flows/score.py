@@ -18,6 +18,8 @@ from pipeline.benchmark import Guess, Hit, Truth, calibration_error, judge, load
 from pipeline.benchmark.ways import SMALLEST
 from pipeline.catalog import Catalog
 from pipeline.detect import DetectFaces
+from pipeline.detectors import DETECTORS
+from pipeline.detectors.onnx import OnnxDetector
 from pipeline.errors import UsageError
 from pipeline.folder import DataFolder
 from pipeline.recipe import Recipe
@@ -54,7 +56,7 @@ def fit_score(recipe: Recipe, data: Path, catalog: str, out: Path | None) -> Fit
     """Fit the score of a recipe's detectors to the decisions in a data folder; few of them move it little.
 
     Raises:
-        UsageError: Nobody has decided anything about what these detectors found.
+        UsageError: Nobody has decided anything about what these detectors found, or nothing but that it is no face.
         RecipeError: The file to write is no model of a score.
         StoreError: It cannot be written.
     """
@@ -69,23 +71,33 @@ def fit_score(recipe: Recipe, data: Path, catalog: str, out: Path | None) -> Fit
             f"{data}: nobody has decided on anything that {'+'.join(recipe.detect.detectors)} found; "
             "`flow review list` shows what waits, `flow review keep` and `reject` decide"
         )
+    if not any(one.face for one in examples):  # one alone of what was sure would have all others dropped
+        raise UsageError(
+            f"{data}: all {len(examples)} decisions say that something is no face; `flow review keep` some faces too, "
+            "or else nothing would be thought one"
+        )
     about = f"{len(examples)} review decisions, of them {sum(one.face for one in examples)} faces"
     prior = score.shipped(recipe.detect.detectors)
     return _fitted(examples, prior, recipe.detect.detectors, about, out or data / "scores" / f"{recipe.name}.toml")
 
 
 def decided(catalog: Catalog, detectors: tuple[str, ...]) -> list[Example]:
-    """List what people said of what these detectors found; a crop about which they were unsure teaches nothing."""
-    known = set(detectors)
+    """List what people said of what these detectors found; a crop about which they were unsure teaches nothing.
+
+    Where the same crop was found more than once, by other detectors or by an older kaoset, counts what most of these
+    detectors saw.
+    """
+    known = {name if name in DETECTORS else OnnxDetector.load(name).name for name in detectors}
     examples = []
     for sha256, decision in sorted(catalog.decisions().items()):
         if decision.verdict not in {Verdict.KEEP, Verdict.REJECT}:
             continue
         found = {record.detection for _, record in catalog.find(sha256) if isinstance(record, FaceCrop)}
-        for one in sorted(found, key=lambda one: one.id)[:1]:
-            if one.evidence and set(one.detector.split("+")) <= known:
-                face = decision.verdict is Verdict.KEEP
-                examples.append(Example(evidence=dict(one.evidence), face=face, group=one.image_sha256))
+        theirs = [one for one in found if one.evidence and set(one.detector.split("+")) <= known]
+        if theirs:
+            one = max(theirs, key=lambda one: (len(one.detector.split("+")), one.evidence, one.id))
+            face = decision.verdict is Verdict.KEEP
+            examples.append(Example(evidence=dict(one.evidence), face=face, group=one.image_sha256))
     return examples
 
 

@@ -297,14 +297,31 @@ class Catalog:
         return [(item, record) for (item, _), record in sorted(found.items(), key=lambda pair: pair[0])]
 
     def crops(self, stage: str, reason: Reason) -> list[FaceCrop]:
-        """Return the crops that a stage dropped for a reason in the last run of each recipe, the least sure first."""
-        marks = self._last_fingerprints(stage)
-        said = sa.and_(OUTCOMES.c.item == OUTPUTS.c.item, OUTCOMES.c.stage == stage, OUTCOMES.c.reason == reason)
-        query = sa.select(OUTPUTS.c.body).join(OUTCOMES, said).where(OUTPUTS.c.kind == FaceCrop.__name__)
-        with self._transaction() as connection:
-            bodies = connection.scalars(query.where(OUTCOMES.c.fingerprint.in_(marks))).all()
-        found = {crop.sha256: crop for crop in (FaceCrop.from_json(_load(body)) for body in bodies)}
+        """Return the crops that a stage dropped for a reason in the last run of each recipe, the least sure first.
+
+        They are as that run had them: what was ever cut of the same place otherwise is not there.
+        """
+        found: dict[str, FaceCrop] = {}
+        for marks in self._last_marks(stage):
+            said = sa.and_(OUTCOMES.c.item == OUTPUTS.c.item, OUTCOMES.c.stage == stage, OUTCOMES.c.reason == reason)
+            query = sa.select(OUTPUTS.c.item, OUTPUTS.c.body).join(OUTCOMES, said)
+            query = query.where(OUTPUTS.c.kind == FaceCrop.__name__, OUTCOMES.c.fingerprint == marks[stage])
+            last: dict[str, FaceCrop] = {}  # by item: what a later stage made of a crop counts
+            with self._transaction() as connection:
+                for maker, mark in marks.items():
+                    here = query.where(OUTPUTS.c.stage == maker, OUTPUTS.c.fingerprint == mark)
+                    last.update((item, FaceCrop.from_json(_load(body))) for item, body in connection.execute(here))
+            found.update((crop.sha256, crop) for crop in last.values())
         return sorted(found.values(), key=lambda crop: (crop.detection.score, crop.sha256))
+
+    def _last_marks(self, stage: str) -> list[dict[str, str]]:
+        """Find how each recipe configured its stages, in their order, when it last ran this one."""
+        last: dict[str, dict[str, str]] = {}
+        for run in self.runs(last=None):
+            marks = {report["stage"]: report.get("fingerprint", "") for report in run["reports"]}
+            if stage in marks:
+                last.setdefault(run["recipe"], marks)
+        return list(last.values())
 
     def _last_fingerprints(self, stage: str) -> set[str]:
         """Find how each recipe configured a stage when it last ran: what an older rule said is no longer true."""

@@ -29,6 +29,7 @@ class FilterCrops:
     min_contrast: float = 0.0  # standard deviation of grey, 0 to 127
     min_chroma: float = 0.0  # mean distance from grey in Lab
     model: Model | None = None  # None: the score of the detection stays
+    cut_by: str = ""  # fingerprint of what cut the crops: one of the same place that was cut otherwise is another
 
     def key(self, item: FaceCrop, /) -> str:
         """Name the crop by where it was cut."""

@@ -27,7 +27,7 @@ from pipeline.dedup import DropNearDuplicates, DropSameBytes
 from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, at_hand
 from pipeline.detectors import build as build_detector
-from pipeline.errors import BoardError, IncompleteError, UsageError
+from pipeline.errors import BoardError, IncompleteError, RecipeError, UsageError
 from pipeline.export import Contents, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
@@ -427,6 +427,7 @@ class Build:
             min_contrast=wanted.min_contrast,
             min_chroma=wanted.min_chroma,
             model=self._score,
+            cut_by=fingerprint(self._crop()),
         )
 
     def _review(self) -> ReviewCrops:
@@ -620,11 +621,16 @@ def with_detectors_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Recipe
 
     Raises:
         DetectorError: The recipe wants nothing but that cascade, or a model that is blind.
-        RecipeError: A model is not where the recipe says, or not what it must be.
+        RecipeError: A model is not where the recipe says, not what it must be, or named as another detector is.
     """
-    for name in recipe.detect.detectors:
-        if name not in DETECTORS:  # a file: better known to be broken now than after all boards were read
-            build_detector(name)
+    # A file is better known to be broken now than after all boards were read.
+    said = [name if name in DETECTORS else build_detector(name).name for name in recipe.detect.detectors]
+    if len(set(said)) < len(said):
+        twice = max(said, key=said.count)
+        raise RecipeError(
+            f"detect.detectors: two are named {twice}, and nobody could tell what which of them saw; "
+            "name each once, or give a model a `name` of its own in its TOML"
+        )
     named = recipe.detect.detectors
     others, error = at_hand(named)
     if error is None:

@@ -379,15 +379,31 @@ def test_another_recipes_run_is_left_alone(catalog: Catalog) -> None:
     assert [(run["recipe"], run["state"]) for run in catalog.runs(2)] == [("b", "running"), ("a", "running")]
 
 
+def _ran(catalog: Catalog, recipe: str, **marks: str) -> None:
+    reports = [{"stage": stage, "fingerprint": mark} for stage, mark in marks.items()]
+    catalog.end_run(catalog.begin_run(recipe), "completed", reports)
+
+
 def test_waiting_crops_come_least_sure_first(catalog: Catalog) -> None:
     """The queue is sorted by score."""
     crops = [make.face_crop(n, detection=make.detection(n, score=score)) for n, score in enumerate((0.7, 0.2, 0.9))]
     made = [(f"d{n}", Kept(crop.detection, (crop,))) for n, crop in enumerate(crops)]
     catalog.record("crop", "f", [(crop.id, outcome) for crop, (_, outcome) in zip(crops, made, strict=True)])
     catalog.record("review", "f", [(crop.id, Dropped(crop, Reason.WAITING)) for crop in crops])
-    catalog.end_run(catalog.begin_run("r"), "completed", [{"stage": "review", "fingerprint": "f"}])
+    _ran(catalog, "r", crop="f", review="f")
 
     assert [crop.detection.score for crop in catalog.crops("review", Reason.WAITING)] == [0.2, 0.7, 0.9]
+
+
+def test_of_a_place_that_was_cut_twice_the_last_crop_waits(catalog: Catalog) -> None:
+    """Where the size of crops was changed, nobody is asked about one that no release could hold any more."""
+    large, small = (make.face_crop(1, sha256=make.sha256(size), size=size) for size in (256, 128))
+    for mark, crop in (("large", large), ("small", small)):
+        catalog.record("crop", mark, [(crop.id, Kept(crop.detection, (crop,)))])
+        catalog.record("review", mark, [(crop.id, Dropped(crop, Reason.WAITING))])
+        _ran(catalog, "a", crop=mark, review=mark)
+
+    assert catalog.crops("review", Reason.WAITING) == [small]
 
 
 def test_an_older_rule_leaves_no_queue_behind(catalog: Catalog) -> None:
@@ -397,7 +413,7 @@ def test_an_older_rule_leaves_no_queue_behind(catalog: Catalog) -> None:
         catalog.record("crop", "f", [(crop.id, Kept(crop.detection, (crop,)))])
         catalog.record("review", mark, [(crop.id, Dropped(crop, Reason.WAITING))])
         recipe = "b" if mark == "other" else "a"
-        catalog.end_run(catalog.begin_run(recipe), "completed", [{"stage": "review", "fingerprint": mark}])
+        _ran(catalog, recipe, crop="f", review=mark)
 
     waiting = {crop.sha256 for crop in catalog.crops("review", Reason.WAITING)}
 

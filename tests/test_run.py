@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,15 +16,16 @@ import pytest
 from faulty import reply, stall
 
 from pipeline.catalog import Catalog
-from pipeline.errors import InvariantError, StoreError
+from pipeline.errors import InvariantError, RecipeError, StoreError
 from pipeline.judge import failed_before, recall_stage, run_stage
 from pipeline.recipe import load
 from pipeline.records import Post, Reason
-from pipeline.run import Build, Settings, _by_turns
+from pipeline.run import Build, Settings, _by_turns, with_detectors_at_hand
 from pipeline.sources.board import key_name
 from pipeline.stage import Dropped, Kept, Scope
 from pipeline.store import Store
 
+CASCADES = Path(__file__).parents[1] / "cascades"
 ONE_DETECTOR = 'detect.detectors=["animeface"]'
 
 
@@ -282,3 +284,22 @@ def test_a_full_disk_ends_the_listing_and_is_what_is_told(tmp_path: Path) -> Non
         ):
             build.step("list")
         assert time.monotonic() - begin < 5.0
+
+
+def test_detectors_of_one_name_are_refused() -> None:
+    """Evidence is told apart by who said it; whoever is named twice is known before any board is asked."""
+    recipe = load("sandbox", ['detect.detectors=["animeface", "animeface"]'])
+
+    with pytest.raises(RecipeError, match="two are named animeface"):
+        with_detectors_at_hand(recipe, print)
+
+
+def test_a_model_named_as_a_detector_is_refused(tmp_path: Path) -> None:
+    """A TOML gives its name where none is written into it."""
+    for file in ("drawn_net.onnx", "drawn_net.png"):
+        shutil.copy(CASCADES / file, tmp_path)
+    shutil.copy(CASCADES / "drawn_net.toml", tmp_path / "animeface.toml")
+    recipe = load("sandbox", [f'detect.detectors=["{tmp_path / "animeface.toml"}", "animeface"]'])
+
+    with pytest.raises(RecipeError, match="two are named animeface"):
+        with_detectors_at_hand(recipe, print)

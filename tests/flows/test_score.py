@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import make
 import pytest
 
-from flows.score import fit_on_drawings, fit_score, table
+from flows.score import decided, fit_on_drawings, fit_score, table
 from flows.show import Lines
 from pipeline import score
 from pipeline.catalog import Catalog
@@ -86,3 +87,36 @@ def test_drawings_teach_too(tmp_path: Path) -> None:
     assert len(fitted.examples) > 30
     assert weights["drawn_faces"] > 0
     assert weights["same box"] > 0
+
+
+def test_what_was_never_a_face_teaches_nothing(folder: DataFolder, tmp_path: Path) -> None:
+    """Who has only rejected is asked to keep something: one such decision would have all other crops dropped."""
+    catalog = Catalog(folder.catalog)
+    kept = [sha256 for sha256, one in catalog.decisions().items() if one.verdict is Verdict.KEEP]
+    catalog.decide([make.decision(sha256, None) for sha256 in kept])
+    catalog.close()
+
+    with pytest.raises(UsageError, match="all 30 decisions say that something is no face"):
+        fit_score(load("sandbox"), folder.root, "", tmp_path / "own.toml")
+
+
+def test_a_crop_that_was_found_twice_teaches_what_these_detectors_said(sqlite_catalog: Catalog) -> None:
+    """What an older kaoset, which kept no evidence, or other detectors said of the same bytes is passed over."""
+    ours = crop(1, wide=1.0)
+    old = replace(ours, detection=replace(ours.detection, evidence=()))
+    others = replace(ours, detection=replace(ours.detection, detector="drawn_net", evidence=(("moon", 1.0),)))
+    for mark, one in (("old", old), ("ours", ours), ("others", others)):
+        sqlite_catalog.record("crop", mark, [(one.id, Kept(one.detection, (one,)))])
+    sqlite_catalog.decide([make.decision(ours.sha256)])
+
+    assert [one.evidence for one in decided(sqlite_catalog, BOTH)] == [{"drawn_faces seen": 1.0, "wide": 1.0}]
+
+
+def test_what_a_model_in_a_file_found_teaches_too(sqlite_catalog: Catalog) -> None:
+    """A recipe names the model by its TOML, and a detection by the name that the TOML gives it."""
+    one = crop(1, wide=1.0, detector="drawn_net+animeface")
+    sqlite_catalog.record("crop", "f", [(one.id, Kept(one.detection, (one,)))])
+    sqlite_catalog.decide([make.decision(one.sha256)])
+    toml = Path(__file__).parents[2] / "cascades" / "drawn_net.toml"
+
+    assert len(decided(sqlite_catalog, (str(toml), "animeface"))) == 1
