@@ -503,6 +503,7 @@ def fit_score(
         with display() as shown:
             fitted = score.fit_on_drawings(wanted.detect.detectors, pictures, seed, data, workers, file, shown)
     else:
+        _refuse_empty(data, catalog)
         with display() as shown:
             wanted = with_detectors_at_hand(wanted, shown.say)  # as a run does
         fitted = score.fit_score(wanted, data, catalog, out)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from pipeline.errors import RecipeError
@@ -26,8 +27,10 @@ SHIPPED = Path(__file__).with_name("scores.toml")
 SURE, UNLIKELY = 0.95, 0.05  # probabilities beyond which nobody need look again
 BIAS = "bias"  # the word that is always said
 _CLEAR = 4.0  # log-odds of 0.982; no score of a detector is worth more
-_RIDGE = 1.0  # how many examples, half of them faces, a model's own numbers count against at one unit of evidence
+_LOOSE = 0.25  # of a weight that nothing was known of: as one example, half a face, at one unit of its evidence
+_TRUST = 20.0  # of one that was fitted before: some tens of decisions move it, and hundreds make it a person's own
 _ROUNDS = 100  # of Newton's method, which needs about ten
+_CLOSE = 1e-9  # log-odds; a smaller step changes no weight that is written down
 
 Evidence = Mapping[str, float]
 
@@ -144,15 +147,23 @@ def fit(examples: Sequence[Evidence], faces: Sequence[bool], prior: Model) -> Mo
     said = said.reshape(len(examples), len(words))
     truth = np.array(faces, np.float64)
     start = np.array([before.get(word, 0.0) for word in words])
-    # What is always said is no unit of evidence that might be a coincidence: it follows the examples more freely.
-    ridge = np.array([_RIDGE / 100 if word == BIAS else _RIDGE for word in words]) / 4
+    ridge = np.full(len(words), _TRUST if before else _LOOSE)
+    if not before:
+        ridge[words.index(BIAS)] /= 100  # how common faces are among proposals is no evidence, and known at once
     weights = start.copy()
+
+    def wrong(tried: NDArray[np.float64]) -> float:
+        odds = said @ tried
+        return float((np.logaddexp(0, odds) - truth * odds).sum() + ridge @ (tried - start) ** 2 / 2)
+
     for _ in range(_ROUNDS):
         believed = 1 / (1 + np.exp(-np.clip(said @ weights, -30, 30)))
         slope = said.T @ (believed - truth) + ridge * (weights - start)
         curve = (said.T * (believed * (1 - believed))) @ said + np.diag(ridge)
         step = np.linalg.solve(curve, slope)
-        weights -= step * min(1.0, 4.0 / max(1e-9, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-9:
+        while np.abs(step).max() > _CLOSE and wrong(weights - step) > wrong(weights):
+            step /= 2  # far from the best, Newton's step may go too far, and to and fro for ever
+        weights -= step
+        if np.abs(step).max() <= _CLOSE:
             break
     return Model(tuple((word, round(float(weight), 4)) for word, weight in zip(words, weights, strict=True)))

@@ -58,6 +58,28 @@ def test_few_examples_leave_the_model_near_what_it_was() -> None:
     assert 1.5 < fitted["wide"] < 3.0
 
 
+def test_one_surprise_does_not_overturn_what_is_known() -> None:
+    """Of crops as sure as can be one is rejected: the others stay surer than the rule asks."""
+    prior = score.shipped(BOTH)
+    sure = {"drawn_faces seen": 1.0, "drawn_faces": 3.0, "animeface seen": 1.0, "animeface": 4.0, "same box": 0.8}
+    sure |= {"parts": 1.0, "skin": 0.6, "filling": 0.3}
+    assert prior.probability(sure) > 0.98
+
+    fitted = score.fit([sure] * 10, [True] * 9 + [False], prior)
+
+    assert fitted.probability(sure) > score.SURE
+
+
+def test_surprises_far_from_what_is_known_are_fitted_too() -> None:
+    """Newton's step would go to and fro between two wrong ends; it is halved until it is one towards the best."""
+    prior = Model((("bias", 6.0), ("wide", -12.0)))
+
+    fitted = score.fit([{"wide": 1.0}] * 400 + [{}] * 400, [True] * 400 + [False] * 400, prior)
+
+    assert prior.probability({"wide": 1.0}) < 0.01
+    assert fitted.probability({"wide": 1.0}) > 0.4
+
+
 @pytest.mark.parametrize("face", [True, False])
 def test_examples_of_one_kind_are_fitted_too(face: bool) -> None:
     """Where people only ever said yes, or only no, weights stay finite."""

@@ -30,13 +30,13 @@ def crop(number: int, *, wide: float, detector: str = "drawn_faces+animeface") -
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    """Of sixty crops the wide ones were kept and the others rejected; about one more somebody was unsure."""
+    """Of four hundred crops the wide ones were kept and the others rejected; about one more somebody was unsure."""
     folder = DataFolder(tmp_path / "data")
     folder.root.mkdir()
     catalog = Catalog(folder.catalog)
-    crops = [crop(number, wide=float(number % 2)) for number in range(60)] + [crop(99, wide=0.5)]
+    crops = [crop(number, wide=float(number % 2)) for number in range(400)] + [crop(999, wide=0.5)]
     catalog.record("crop", "f", [(one.id, Kept(one.detection, (one,))) for one in crops])
-    verdicts = [(Verdict.REJECT, Verdict.KEEP)[number % 2] for number in range(60)] + [Verdict.UNSURE]
+    verdicts = [(Verdict.REJECT, Verdict.KEEP)[number % 2] for number in range(400)] + [Verdict.UNSURE]
     catalog.decide([make.decision(one.sha256, verdict) for one, verdict in zip(crops, verdicts, strict=True)])
     catalog.close()
     return folder
@@ -50,7 +50,7 @@ def test_decisions_teach_what_evidence_is_worth(folder: DataFolder, tmp_path: Pa
 
     model = score.load(out, BOTH)
     keep, reject = (model.probability({"drawn_faces seen": 1.0, "wide": wide}) for wide in (1.0, 0.0))
-    assert len(fitted.examples) == 60
+    assert len(fitted.examples) == 400
     assert keep > 0.75
     assert reject < 0.25
 
@@ -96,7 +96,7 @@ def test_what_was_never_a_face_teaches_nothing(folder: DataFolder, tmp_path: Pat
     catalog.decide([make.decision(sha256, None) for sha256 in kept])
     catalog.close()
 
-    with pytest.raises(UsageError, match="all 30 decisions say that something is no face"):
+    with pytest.raises(UsageError, match="all 200 decisions say that something is no face"):
         fit_score(load("sandbox"), folder.root, "", tmp_path / "own.toml")
 
 
