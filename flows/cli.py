@@ -459,11 +459,12 @@ def cascades(
     what: Annotated[str | None, typer.Argument(metavar="[fetch]", help="Download what is missing.")] = None,
 ) -> None:
     """Say where the cascades are, or fetch the one that is third-party data and not part of kaoset."""
-    from pipeline.detectors import lbpcascade
+    from pipeline.detectors import lbpcascade, onnx
 
     if what not in (None, "fetch"):
         raise UsageError(f"{what}: unknown; say `flow cascades` or `flow cascades fetch`")
     print(f"{lbpcascade.OWN}: {lbpcascade.find(lbpcascade.OWN)}", flush=True)
+    print(f"{onnx.OWN}: {lbpcascade.find(onnx.OWN)}", flush=True)
     path = lbpcascade.fetch() if what == "fetch" else lbpcascade.find()
     print(f"{lbpcascade.THIRD_PARTY}: {path}")
 
@@ -507,7 +508,11 @@ def fit_score(
         with display() as shown:
             wanted = with_detectors_at_hand(wanted, shown.say)  # as a run does
         fitted = score.fit_score(wanted, data, catalog, out)
-    console().print(score.table(fitted))
+    console().print(score.table(fitted, wanted))
+    if fitted.left_out:
+        console().print(
+            f"{counted(fitted.left_out, 'decision')} left out: on what other detectors, or an older kaoset, found"
+        )
     print(f"score: {fitted.path}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from pipeline.store import Store
 from pipeline.workers import Workers
 
 FOLDS = 5
+_TEACH = frozenset({Verdict.KEEP, Verdict.REJECT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,7 @@ class Example:
     """What was said of a place, and whether a face is there."""
 
     evidence: Evidence
+    agreed: bool  # more than one detector saw it
     face: bool
     group: str  # examples of one group are learnt from, or tried on, but never both
 
@@ -50,6 +52,7 @@ class FittedScore:
     examples: Sequence[Example]
     before: Sequence[float]  # probability of each example by the model that was there
     after: Sequence[float]  # by a model that was fitted without its fifth of them
+    left_out: int = 0  # decisions on what other detectors found
 
 
 def fit_score(recipe: Recipe, data: Path, catalog: str, out: Path | None) -> FittedScore:
@@ -64,6 +67,7 @@ def fit_score(recipe: Recipe, data: Path, catalog: str, out: Path | None) -> Fit
     memory = Catalog(catalog or folder.catalog)
     try:
         examples = decided(memory, recipe.detect.detectors)
+        decisions = sum(one.verdict in _TEACH for one in memory.decisions().values())
     finally:
         memory.close()
     if not examples:
@@ -78,7 +82,8 @@ def fit_score(recipe: Recipe, data: Path, catalog: str, out: Path | None) -> Fit
         )
     about = f"{len(examples)} review decisions, of them {sum(one.face for one in examples)} faces"
     prior = score.shipped(recipe.detect.detectors)
-    return _fitted(examples, prior, recipe.detect.detectors, about, out or data / "scores" / f"{recipe.name}.toml")
+    file = out or data / "scores" / f"{recipe.name}.toml"
+    return replace(_fitted(examples, prior, recipe.detect.detectors, about, file), left_out=decisions - len(examples))
 
 
 def decided(catalog: Catalog, detectors: tuple[str, ...]) -> list[Example]:
@@ -90,14 +95,15 @@ def decided(catalog: Catalog, detectors: tuple[str, ...]) -> list[Example]:
     known = {name if name in DETECTORS else OnnxDetector.load(name).name for name in detectors}
     examples = []
     for sha256, decision in sorted(catalog.decisions().items()):
-        if decision.verdict not in {Verdict.KEEP, Verdict.REJECT}:
+        if decision.verdict not in _TEACH:
             continue
         found = {record.detection for _, record in catalog.find(sha256) if isinstance(record, FaceCrop)}
         theirs = [one for one in found if one.evidence and set(one.detector.split("+")) <= known]
         if theirs:
             one = max(theirs, key=lambda one: (len(one.detector.split("+")), one.evidence, one.id))
             face = decision.verdict is Verdict.KEEP
-            examples.append(Example(evidence=dict(one.evidence), face=face, group=one.image_sha256))
+            example = Example(evidence=dict(one.evidence), agreed=one.agreed, face=face, group=one.image_sha256)
+            examples.append(example)
     return examples
 
 
@@ -115,7 +121,7 @@ def fit_on_drawings(
     """
     drawn = hard.build(data / "bench", pictures, seed, progress=partial(shown.progress, "draw"))
     examples = _seen(drawn, detectors, workers, shown)
-    first = [Example(evidence=_first(one.evidence), face=one.face, group=one.group) for one in examples]
+    first = [replace(one, evidence=_first(one.evidence)) for one in examples]
     quick = score.fit([one.evidence for one in first], [one.face for one in first], Model())
     doubtful = [one for one in examples if UNLIKELY <= quick.probability(_first(one.evidence)) < SURE]
     about = (
@@ -140,12 +146,17 @@ def _seen(drawn: Sequence[hard.Labelled], detectors: tuple[str, ...], workers: i
         for done, outcome in enumerate(stage((one.image for one in pictures.values()), store), 1):
             shown.progress("look", done, len(pictures))
             if isinstance(outcome, Kept):
-                evidence = {one.box: dict(one.evidence) for one in outcome.outputs}
+                said = {one.box: one for one in outcome.outputs}
                 hits = judge(
                     "", [pictures[outcome.item.sha256]], [[_guess(one.box, one.score) for one in outcome.outputs]]
                 )
                 examples += [
-                    Example(evidence=evidence[hit.guess.box], face=hit.face is not None, group=outcome.item.sha256)
+                    Example(
+                        evidence=dict(said[hit.guess.box].evidence),
+                        agreed=said[hit.guess.box].agreed,
+                        face=hit.face is not None,
+                        group=outcome.item.sha256,
+                    )
                     for hit in hits.hits
                 ]
     return sorted(examples, key=lambda one: (one.group, sorted(one.evidence.items())))
@@ -179,8 +190,8 @@ def _held_out(examples: Sequence[Example], prior: Model) -> list[float]:
     return [models[fold_of[one.group]].probability(one.evidence) for one in examples]
 
 
-def table(fitted: FittedScore) -> Table:
-    """Show what the rule would do by the old score and by the new one."""
+def table(fitted: FittedScore, recipe: Recipe) -> Table:
+    """Show what the rule of a recipe would do by the old score and by the new one."""
     faces = sum(one.face for one in fitted.examples)
     title = f"{len(fitted.examples)} examples, {faces} of them faces; new: each by a model that has not seen it"
     shown = Table(title=title, title_justify="left")
@@ -188,15 +199,15 @@ def table(fitted: FittedScore) -> Table:
     shown.add_column("score")
     for column in columns:
         shown.add_column(column, justify="right")
+    rule, least = recipe.review, recipe.filter.min_score
     for name, believed in (("before", fitted.before), ("new", fitted.after)):
-        sure = [one.face for one, p in zip(fitted.examples, believed, strict=True) if p >= SURE]
-        dropped = [one.face for one, p in zip(fitted.examples, believed, strict=True) if p < UNLIKELY]
-        hits = [
-            Hit(picture=0, guess=_guess(Box(left=0, top=0, width=1, height=1), p), face=0 if one.face else None)
-            for one, p in zip(fitted.examples, believed, strict=True)
-        ]
+        both = list(zip(fitted.examples, believed, strict=True))
+        dropped = [one.face for one, p in both if p < least]
+        sure = [one.face for one, p in both if p >= max(least, rule.accept_agreed if one.agreed else rule.accept_alone)]
+        box = Box(left=0, top=0, width=1, height=1)
+        hits = [Hit(picture=0, guess=_guess(box, p), face=0 if one.face else None) for one, p in both]
         error = calibration_error(reliability(hits))
-        waiting = len(believed) - len(sure) - len(dropped)
+        waiting = len(both) - len(sure) - len(dropped)
         precision = f"{sum(sure) / len(sure):.3f}" if sure else ""
         cells = (precision, len(sure), waiting, len(dropped), sum(dropped), f"{error:.3f}" if error is not None else "")
         shown.add_row(name, *map(str, cells))

@@ -102,6 +102,7 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
         smallest: Smaller faces need not be found; pixels of *picture_HWC*.
     """
     *proposers, judge = detectors
+    names = [one.name for one in detectors]
     places = _proposed(picture_HWC, proposers or [judge], side, smallest) or _oddly_drawn(
         picture_HWC, judge, side // 2, _TILTS if not proposers else (0.0,)
     )
@@ -112,10 +113,10 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
         place.lie = tuple(_lie(picture_HWC, place.box))
         if judge.name not in place.seen:
             place.judged = _shown(picture_HWC, place.box, judge, _FIRST)
-        one = _concluded(place, judge.name, model)
+        one = _concluded(place, names, model)
         if UNLIKELY <= one.face.score < SURE:
             place.again = list(_looks_again(picture_HWC, place.box, judge))
-            one = _concluded(place, judge.name, model)
+            one = _concluded(place, names, model)
         found.append(one)
     return _distinct(found)
 
@@ -242,12 +243,13 @@ def _equalised(pixels_HWC: Pixels) -> Pixels:
     return out
 
 
-def _concluded(place: _Place, judge: str, model: Model) -> Found:
-    """Weigh what was said of a place."""
+def _concluded(place: _Place, asked: Sequence[str], model: Model) -> Found:
+    """Weigh what was said of a place by those who were asked, of whom the last judges."""
+    judge = asked[-1]
     judged = place.seen.get(judge) or place.judged or (place.again[-1] if place.again else None)
     evidence = dict(_evidence(place, judge, judged))
     face = replace(judged or place.surest, box=place.box, score=model.probability(evidence))
-    saw = (*place.seen, judge) if judged and judge not in place.seen else tuple(place.seen)
+    saw = tuple(name for name in asked if name in place.seen or (name == asked[-1] and judged))
     said = tuple((word, round(value, 4)) for word, value in evidence.items() if value)
     return Found(face=face, detectors=saw, evidence=said)
 

@@ -218,7 +218,7 @@ class FilterSection(_Section):
     min_score: float = Field(0.05, ge=0, le=1)
     """Least probability that it is a face; what is less probable is dropped, and no person sees it."""
     score: str = ""
-    """A file of `flow fit-score`: how what the detectors say makes the probability; "": as kaoset has it."""
+    """A file of `flow fit-score`: what makes the probability (the score in the manifest); "": as kaoset has it."""
     min_sharpness: float = Field(0.0, ge=0)
     """Least variance of the Laplacian at 128 px; drawn lines give hundreds, blurred ones tens."""
     min_contrast: float = Field(0.0, ge=0, le=127)

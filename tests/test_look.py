@@ -80,7 +80,7 @@ def test_a_box_is_the_middle_of_what_was_proposed() -> None:
     )
 
     assert found.face.box == square(50, 60, 100)
-    assert found.detectors == ("first", "second", "judge")
+    assert found.detectors == ("first", "second", "judge")  # in the order in which they are asked
 
 
 def test_only_doubt_is_worth_a_second_look() -> None:

@@ -63,7 +63,7 @@ def test_what_is_told_of_a_fit_was_not_learnt_from(folder: DataFolder, tmp_path:
     seen = [all_of_it.probability(one.evidence) for one in fitted.examples]
 
     assert all(abs(unseen - p) > 1e-4 for unseen, p in zip(fitted.after, seen, strict=True))
-    assert table(fitted).row_count == 2
+    assert table(fitted, load("sandbox")).row_count == 2
 
 
 def test_a_file_of_its_own_for_each_recipe(folder: DataFolder) -> None:
