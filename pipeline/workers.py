@@ -30,6 +30,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from queue import LifoQueue
+from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -376,9 +377,9 @@ class Calls:
     """
 
     def __init__(self, count: int, *, timeout_s: float = 60.0, memory: int = MEMORY) -> None:
-        self._all = [Workers(1, timeout_s=timeout_s, memory=memory) for _ in range(count)]
+        self._at_work = {Workers(1, timeout_s=timeout_s, memory=memory): Lock() for _ in range(count)}
         self._free: LifoQueue[Workers] = LifoQueue()  # the one used last first: most programs never need them all
-        for one in self._all:
+        for one in self._at_work:
             self._free.put(one)
 
     def __enter__(self) -> Self:
@@ -400,17 +401,17 @@ class Calls:
         """
         one = self._free.get()
         try:
-            ((_, result),) = one.map(function, [task])
+            with self._at_work[one]:
+                ((_, result),) = one.map(function, [task])
         finally:
             self._free.put(one)
         return result
 
     def close(self) -> None:
         """Wait for the calls under way, and end all processes; more calls start new ones."""
-        held = [self._free.get() for _ in self._all]
-        for one in held:
-            one.close()
-            self._free.put(one)
+        for one, at_work in self._at_work.items():
+            with at_work:  # and not out of the queue: Ctrl-C in the middle of this would leave it empty for ever
+                one.close()
 
 
 def serve(connection_fd: int, lifeline_fd: int, memory: int) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,33 @@ def test_calls_may_end_their_processes_and_go_on() -> None:
         call.close()
         assert not alive(first)
         assert call(planted.double, 4) == 8
+
+
+@pytest.mark.parametrize("delay_s", [0.0003, 0.001, 0.003, 0.01])
+def test_ctrl_c_while_processes_are_ended(delay_s: float) -> None:
+    """They can be ended again afterwards: nothing is left that this waits for."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    call = Calls(4)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: call(planted.tell_and_wait, (Path(os.devnull), 0.2 + number / 100)), range(4)))
+    try:
+        with suppress(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, delay_s)
+            call.close()
+            time.sleep(0.05)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    ended = threading.Thread(target=call.close, daemon=True)
+    ended.start()
+    ended.join(10)
+
+    assert not ended.is_alive()
 
 
 def test_a_call_raises_what_its_function_raised() -> None:
