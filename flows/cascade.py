@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from rich.table import Table
 
 from flows.jobs import terminated
-from flows.lessons import SANDBOX, divided, of_hard, of_sandbox, read, released
+from flows.lessons import SANDBOX, divided, of_hard, of_sandbox, read, released, values
 from flows.lessons import backgrounds as of_backgrounds
 from flows.show import Display
 from pipeline.detectors import lbpcascade
-from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError
+from pipeline.errors import DetectorError, StoppedError, UsageError
 from pipeline.folder import DataFolder
 from pipeline.sandbox import hard, posts
 from pipeline.store import write_atomically
@@ -48,20 +48,7 @@ def read_config(overrides: Sequence[str]) -> CascadeConfig:
     Raises:
         RecipeError: A key is unknown, a value no number, or out of range.
     """
-    kinds = {field.name: float if field.type == "float" else int for field in fields(CascadeConfig)}
-    values: dict[str, int | float] = {}
-    for override in overrides:
-        key, equals, text = (part.strip() for part in override.partition("="))
-        if not equals:
-            raise UsageError(f"-p {override}: no value; write -p key=value, such as -p stages=10")
-        if key not in kinds:
-            raise RecipeError(f"-p {override}: there is no field {key}; choose of {', '.join(kinds)}")
-        try:
-            values[key] = kinds[key](text)
-        except ValueError as error:
-            wanted = "a number" if kinds[key] is float else "a whole number"
-            raise RecipeError(f"-p {override}: {text!r} is not {wanted}") from error
-    return CascadeConfig(**values)  # type: ignore[arg-type]  # each of its own kind, as read above
+    return CascadeConfig(**values(overrides, CascadeConfig, "stages=10"))
 
 
 def train_cascade(

@@ -42,6 +42,17 @@ app.add_typer(review, name="review", epilog="Example: flow review list; flow rev
 app.add_typer(bench, name="bench", epilog="Example: flow bench faces --truth labels.csv")
 
 Data = Annotated[Path, typer.Option("--data", envvar="KAOSET_DATA", help="The folder that holds everything.")]
+Lessons = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RELEASE|sandbox]",
+        help="Folder, recipe/number or recipe; `sandbox`: drawings with known faces; without: the last release.",
+    ),
+]
+Backgrounds = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Pictures in which nobody is to be seen, to learn from as well."),
+]
 CatalogUrl = Annotated[
     str, typer.Option("--catalog", envvar="KAOSET_CATALOG", help="postgresql://… instead of SQLite in the data folder.")
 ]
@@ -171,13 +182,7 @@ def train_gan(
     epilog="Example: flow run train-cascade cartoons/003 --backgrounds landscapes --out cartoons.xml -p stages=16",
 )
 def train_cascade(
-    release: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RELEASE|sandbox]",
-            help="Folder, recipe/number or recipe; `sandbox`: drawings with known faces; without: the last release.",
-        ),
-    ] = None,
+    release: Lessons = None,
     data: Data = Path("data"),
     catalog: CatalogUrl = "",
     overrides: Annotated[
@@ -189,10 +194,7 @@ def train_cascade(
             "or seed.",
         ),
     ] = None,
-    backgrounds: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Pictures in which nobody is to be seen, to learn from as well."),
-    ] = None,
+    backgrounds: Backgrounds = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where it goes; without: cascades/ in the data folder.")
     ] = None,
@@ -221,13 +223,7 @@ def train_cascade(
     epilog="Example: flow run train-detector chitanda/002 --backgrounds landscapes --out chitanda.onnx -p kimg=4",
 )
 def train_detector(
-    release: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RELEASE|sandbox]",
-            help="Folder, recipe/number or recipe; `sandbox`: drawings with known faces; without: the last release.",
-        ),
-    ] = None,
+    release: Lessons = None,
     data: Data = Path("data"),
     catalog: CatalogUrl = "",
     overrides: Annotated[
@@ -238,10 +234,7 @@ def train_detector(
             help="kimg (how long), batch, side, lr, width, drawings, posts, pictures, seed, precision, or threads.",
         ),
     ] = None,
-    backgrounds: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Pictures in which nobody is to be seen, to learn from as well."),
-    ] = None,
+    backgrounds: Backgrounds = None,
     start: Annotated[
         str | None,
         typer.Option(

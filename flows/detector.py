@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -15,13 +15,13 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.jobs import terminated
-from flows.lessons import SANDBOX, backgrounds, divided, of_hard, of_sandbox, read, released
+from flows.lessons import SANDBOX, backgrounds, divided, of_hard, of_sandbox, read, released, values
 from flows.show import Display
 from pipeline import __version__
 from pipeline.detectors import DETECTORS, build, onnx
 from pipeline.detectors.lbpcascade import find
 from pipeline.detectors.onnx import OnnxDetector
-from pipeline.errors import DetectorError, RecipeError, StoppedError, UsageError, WorldError
+from pipeline.errors import DetectorError, StoppedError, UsageError, WorldError
 from pipeline.folder import DataFolder
 from pipeline.pixels import Pixels, encode_png, fit
 from pipeline.sandbox import hard, posts
@@ -63,20 +63,8 @@ def read_config(overrides: Sequence[str], *, anew: bool) -> DetectorConfig:
     Raises:
         RecipeError: A key is unknown, a value no number, or out of range.
     """
-    kinds = {field.name: {"float": float, "int": int}.get(str(field.type), str) for field in fields(DetectorConfig)}
-    values: dict[str, int | float | str] = {}
-    for override in overrides:
-        key, equals, text = (part.strip() for part in override.partition("="))
-        if not equals:
-            raise UsageError(f"-p {override}: no value; write -p key=value, such as -p kimg=10")
-        if key not in kinds:
-            raise RecipeError(f"-p {override}: there is no field {key}; choose of {', '.join(kinds)}")
-        try:
-            values[key] = kinds[key](text)
-        except ValueError as error:
-            wanted = "a number" if kinds[key] is float else "a whole number"
-            raise RecipeError(f"-p {override}: {text!r} is not {wanted}") from error
-    return DetectorConfig(**values) if anew else DetectorConfig.going_on(**values)  # type: ignore[arg-type]  # as read
+    said = values(overrides, DetectorConfig, "kimg=10")
+    return DetectorConfig(**said) if anew else DetectorConfig.going_on(**said)
 
 
 def train_detector(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from PIL import Image as Pictures
 
 from flows.show import Display
 from pipeline.catalog import Catalog
-from pipeline.errors import UsageError, WorldError
+from pipeline.errors import RecipeError, UsageError, WorldError
 from pipeline.export import find_release
 from pipeline.folder import DataFolder
 from pipeline.manifest import split_of
 from pipeline.sandbox import hard, posts
 from pipeline.train.labelled import Source, of_backgrounds, of_release
 from pipeline.verify import verify
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SANDBOX = "sandbox"  # what is learnt from, instead of a release
 SHARES = {"learnt": 0.8, "held out": 0.2}  # of the pictures; what is alike is on one side
@@ -28,6 +32,34 @@ class _OfFamily(Protocol):
 
 
 Picture = TypeVar("Picture", bound=_OfFamily)
+
+
+def values(overrides: Sequence[str], config: type[DataclassInstance], example: str) -> dict[str, Any]:
+    """Read ``key=value`` pairs, each of the kind that the field of *config* has: a number, a whole one or a text.
+
+    Args:
+        overrides: Such as ``seed=2``; of a key that is named twice the last counts.
+        config: How something is trained.
+        example: A pair that would be right, for who wrote no value.
+
+    Raises:
+        UsageError: A pair has no value.
+        RecipeError: A key is unknown, or a value not of its kind.
+    """
+    kinds = {field.name: {"float": float, "int": int}.get(str(field.type), str) for field in fields(config)}
+    read: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = (part.strip() for part in override.partition("="))
+        if not equals:
+            raise UsageError(f"-p {override}: no value; write -p key=value, such as -p {example}")
+        if key not in kinds:
+            raise RecipeError(f"-p {override}: there is no field {key}; choose of {', '.join(kinds)}")
+        try:
+            read[key] = kinds[key](text)
+        except ValueError as error:
+            wanted = "a number" if kinds[key] is float else "a whole number"
+            raise RecipeError(f"-p {override}: {text!r} is not {wanted}") from error
+    return read
 
 
 def released(folder: DataFolder, catalog: str, name: str | None) -> tuple[str, list[Source]]:

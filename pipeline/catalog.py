@@ -242,7 +242,7 @@ class Catalog:
         columns = (sa.func.count(OUTCOMES.c.item.distinct()), sa.func.min(OUTCOMES.c.next_at))
         query = sa.select(OUTCOMES.c.reason, *columns).where(
             OUTCOMES.c.stage == stage,
-            OUTCOMES.c.fingerprint.in_(self._last_fingerprints(stage) | self._under_way(stage)),
+            OUTCOMES.c.fingerprint.in_({marks[stage] for marks in self._last_marks(stage)} | self._under_way(stage)),
             OUTCOMES.c.reason.in_([reason.value for reason in Reason if reason.failed]),
         )
         with self._transaction() as connection:
@@ -322,15 +322,6 @@ class Catalog:
             if stage in marks:
                 last.setdefault(run["recipe"], marks)
         return list(last.values())
-
-    def _last_fingerprints(self, stage: str) -> set[str]:
-        """Find how each recipe configured a stage when it last ran: what an older rule said is no longer true."""
-        last: dict[str, str] = {}
-        for run in self.runs(last=None):
-            for report in run["reports"]:
-                if report["stage"] == stage:
-                    last.setdefault(run["recipe"], report.get("fingerprint", ""))
-        return set(last.values())
 
     def _under_way(self, stage: str) -> set[str]:
         """Find how a stage is configured that has not reported yet, or was killed before: as it judged last."""
