@@ -1,9 +1,10 @@
 """How the faces of one picture are found: cheap proposals, a judge at each, and second looks only where doubt is left.
 
-All detectors but the last look at the whole picture and propose; the last, the judge, sees a small window round each
-proposal, at the size at which it is surest. What all of them say of a place is its *evidence*, and `pipeline.score`
-turns that into the probability that a face is there. Where this is neither high nor low, the judge looks again: in a
-mirror, with more around it, leaning, equalised, lying and upside down. A detector that is alone proposes and judges.
+Networks look at the whole picture and propose; the last detector, the judge, sees a small window round each proposal,
+and so do cascades, as witnesses; where there is no network, or it sees nothing, the cascades look everywhere. What
+all of them say of a place is its *evidence*, and `pipeline.score` turns that into the probability that a face is
+there. Where this is neither high nor low, and an answer could change that, the judge looks again: in a mirror, with
+more around it, leaning, equalised, lying and upside down. A detector that is alone proposes and judges.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from numpy.typing import NDArray
 from pipeline.detectors import Detector, Face
 from pipeline.pixels import Pixels, cut, fit, rotate, scale_to
 from pipeline.records import Box, Landmarks
-from pipeline.score import SURE, UNLIKELY, Model, strength
+from pipeline.score import CLEAR, SURE, UNLIKELY, Evidence, Model, strength
 
 CLOSER = 1.5  # longer side of the closer look in sides of the first, at most
 # Side of a proposed face when it is judged, pixels, and of the window round it, in sides of the face: at 80 and 1.5
-# animeface confirms 76 of 100 drawn faces in 10 ms each, so 72, and at 60 and 1.2 66 in 2.5 ms.
-_JUDGED_AT, _MARGIN = 68, 1.2
+# animeface confirms 76 of 100 drawn faces in 10 ms each, and at 62 and 1.2, where its smallest windows fit, 66 in 1 ms.
+_JUDGED_AT, _MARGIN = 62, 1.2
 _SAME = 0.3  # overlap above which two boxes are of the same face
 _INSIDE = 0.6  # share of the smaller box that lies in the larger one, above which they are of the same face
-_COARSE = 0.75  # longer side of the picture that a cascade sees beside a network, in sides of the network's
 _NEARLY = 0.85  # boxes of one face differ by so much in size
 _CROWD = 1.5  # where a face is less than this many times the smallest that can be found, smaller ones may be near
 _MOST = 60  # places of a picture that are judged, the likeliest; its faces are seldom more than twelve
@@ -66,13 +66,15 @@ _AGAIN = (
     _Look(turn=180.0),
 )
 _UPRIGHT = 3  # of them
+# A cascade confirms in such a window what it finds in the whole picture, and is fooled less often (bench).
+_WITNESSED = _Look(margin=1.5, face=40)
 
 
 @dataclass(slots=True)
 class _Place:
     """Where there may be a face, and what was said of it."""
 
-    seen: dict[str, Face]  # by detector, in the whole picture
+    seen: dict[str, Face]  # by detector; of those that propose, and of witnesses
     judged: Face | None = None  # in the window round it
     again: list[Face | None] = field(default_factory=list)  # the same, of second looks; the last may have confirmed it
     lie: tuple[tuple[str, float], ...] = ()  # evidence that no detector gives
@@ -103,18 +105,23 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
     """
     *proposers, judge = detectors
     names = [one.name for one in detectors]
-    places = _proposed(picture_HWC, proposers or [judge], side, smallest) or _oddly_drawn(
-        picture_HWC, judge, side // 2, _TILTS if not proposers else (0.0,)
-    )
+    networks = [one for one in proposers if one.sight]
+    witnesses = [one for one in proposers if not one.sight]
+    places = _proposed(picture_HWC, networks, side, smallest)
+    if not places:
+        places, witnesses = _proposed(picture_HWC, witnesses if proposers else [judge], side, smallest), []
+    if not places:
+        places = _oddly_drawn(picture_HWC, judge, side // 2, (0.0,) if proposers else _TILTS)
     found = []
     for place in places:
         if place.box.width < smallest:
             continue
         place.lie = tuple(_lie(picture_HWC, place.box))
+        place.seen |= _witnessed(picture_HWC, place.box, witnesses)
         if judge.name not in place.seen:
             place.judged = _shown(picture_HWC, place.box, judge, _FIRST)
         one = _concluded(place, names, model)
-        if UNLIKELY <= one.face.score < SURE:
+        if UNLIKELY <= one.face.score < SURE and _may_change(dict(one.evidence), model):
             place.again = list(_looks_again(picture_HWC, place.box, judge))
             one = _concluded(place, names, model)
         found.append(one)
@@ -123,15 +130,12 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
 
 def _proposed(picture_HWC: Pixels, proposers: Sequence[Detector], side: int, smallest: float) -> list[_Place]:
     """Bring together what each of the detectors sees in the whole picture, and closer where more may hide."""
-    fitted_HWC = fit(picture_HWC, side)
-    # A cascade needs not see what is small where a network does, and takes half the time.
-    coarse_HWC = fit(fitted_HWC, round(side * _COARSE)) if any(one.sight for one in proposers) else fitted_HWC
-    seen = [
-        (one.name, face)
-        for one in proposers
-        for face in _seen_in(fitted_HWC if one.sight else coarse_HWC, picture_HWC, one, smallest)
-    ]
-    longer, shown = max(picture_HWC.shape[:2]), max(coarse_HWC.shape[:2])
+    if not proposers:
+        return []
+    # A network brings every picture to the size that it wants by itself.
+    fitted_HWC = picture_HWC if all(one.sight for one in proposers) else fit(picture_HWC, side)
+    seen = [(one.name, face) for one in proposers for face in _seen_in(fitted_HWC, picture_HWC, one, smallest)]
+    longer, shown = max(picture_HWC.shape[:2]), min(side, max(picture_HWC.shape[:2]))
     limits = [one.smallest * longer / (one.sight or shown) for one in proposers]
     limit = min(limits)
     keenest = proposers[limits.index(limit)]
@@ -220,10 +224,24 @@ def _shown(picture_HWC: Pixels, box: Box, judge: Detector, look: _Look) -> Face 
     scale = window.width / size
     faces = [
         mapped(_about(face, (size / 2, size / 2), back), scale, window.left, window.top)
-        for face in judge.detect(np.ascontiguousarray(shown_HWC))
+        for face in judge.detect(np.ascontiguousarray(shown_HWC), look.face / 2)  # a smaller one is not this face
     ]
     there = [face for face in faces if face.box.overlap(box) > _SAME]
     return max(there, key=lambda face: (face.score, face.box), default=None)
+
+
+def _witnessed(picture_HWC: Pixels, box: Box, witnesses: Iterable[Detector]) -> dict[str, Face]:
+    """Show one place to those that did not propose it."""
+    said = ((one.name, _shown(picture_HWC, box, one, _WITNESSED)) for one in witnesses)
+    return {name: face for name, face in said if face is not None}
+
+
+def _may_change(evidence: Evidence, model: Model) -> bool:
+    """Say whether second looks can settle what is in doubt; without a model nobody knows what they are worth."""
+    asked = {**evidence, "again asked": 1.0}
+    seen = {**asked, "again seen": 1.0, "parts": 1.0}
+    answers = [asked, *({**seen, "again": said, "again upright": way} for said in (0.0, CLEAR) for way in (0.0, 1.0))]
+    return not model.weights or not all(UNLIKELY <= model.probability(one) < SURE for one in answers)
 
 
 def _looks_again(picture_HWC: Pixels, box: Box, judge: Detector) -> Iterator[Face | None]:
