@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -54,6 +54,11 @@ class _Look:
     margin: float = _MARGIN
     face: int = _JUDGED_AT  # pixels; side of the face that is expected
 
+    @property
+    def upright(self) -> bool:
+        """Whether it is for a face that leans at most."""
+        return abs(self.turn) < 45
+
 
 _FIRST = _Look()
 # What fools a network once rarely does so at another size in a mirror (bench: half of them).
@@ -65,7 +70,6 @@ _AGAIN = (
     _Look(turn=-90.0),
     _Look(turn=180.0),
 )
-_UPRIGHT = 3  # of them
 # A cascade confirms in such a window what it finds in the whole picture, and is fooled less often (bench).
 _WITNESSED = _Look(margin=1.5, face=40)
 
@@ -76,7 +80,8 @@ class _Place:
 
     seen: dict[str, Face]  # by detector; of those that propose, and of witnesses
     judged: Face | None = None  # in the window round it
-    again: list[Face | None] = field(default_factory=list)  # the same, of second looks; the last may have confirmed it
+    asked_again: bool = False
+    again: tuple[_Look, Face] | None = None  # the second look that confirmed it, and what was seen
     lie: tuple[tuple[str, float], ...] = ()  # evidence that no detector gives
 
     @property
@@ -121,8 +126,9 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
         if judge.name not in place.seen:
             place.judged = _shown(picture_HWC, place.box, judge, _FIRST)
         one = _concluded(place, names, model)
-        if UNLIKELY <= one.face.score < SURE and _may_change(dict(one.evidence), model):
-            place.again = list(_looks_again(picture_HWC, place.box, judge))
+        looks = _worth_taking(dict(one.evidence), model)
+        if looks:
+            place.asked_again, place.again = True, _again(picture_HWC, place.box, judge, looks)
             one = _concluded(place, names, model)
         found.append(one)
     return _distinct(found)
@@ -236,21 +242,26 @@ def _witnessed(picture_HWC: Pixels, box: Box, witnesses: Iterable[Detector]) -> 
     return {name: face for name, face in said if face is not None}
 
 
-def _may_change(evidence: Evidence, model: Model) -> bool:
-    """Say whether second looks can settle what is in doubt; without a model nobody knows what they are worth."""
+def _worth_taking(evidence: Evidence, model: Model) -> Sequence[_Look]:
+    """Name the second looks that can settle what is in doubt; without a model nobody knows what they are worth."""
+
+    def doubtful(said: Evidence) -> bool:
+        return UNLIKELY <= model.probability(said) < SURE
+
+    if not model.weights or not doubtful(evidence):
+        return () if model.weights else _AGAIN
     asked = {**evidence, "again asked": 1.0}
-    seen = {**asked, "again seen": 1.0, "parts": 1.0}
-    answers = [asked, *({**seen, "again": said, "again upright": way} for said in (0.0, CLEAR) for way in (0.0, 1.0))]
-    return not model.weights or not all(UNLIKELY <= model.probability(one) < SURE for one in answers)
+    if not doubtful(asked):
+        return _AGAIN
+    seen = {**asked, "again seen": 1.0, "again": CLEAR, "parts": 1.0}  # as three of four answers are
+    settles = {upright: not doubtful({**seen, "again upright": float(upright)}) for upright in (False, True)}
+    return [look for look in _AGAIN if settles[look.upright]]
 
 
-def _looks_again(picture_HWC: Pixels, box: Box, judge: Detector) -> Iterator[Face | None]:
+def _again(picture_HWC: Pixels, box: Box, judge: Detector, looks: Iterable[_Look]) -> tuple[_Look, Face] | None:
     """Show a doubtful place in other ways, until one of them has confirmed it."""
-    for look in _AGAIN:
-        face = _shown(picture_HWC, box, judge, look)
-        yield face
-        if face is not None:
-            return
+    seen = ((look, _shown(picture_HWC, box, judge, look)) for look in looks)
+    return next(((look, face) for look, face in seen if face is not None), None)
 
 
 def _equalised(pixels_HWC: Pixels) -> Pixels:
@@ -264,7 +275,7 @@ def _equalised(pixels_HWC: Pixels) -> Pixels:
 def _concluded(place: _Place, asked: Sequence[str], model: Model) -> Found:
     """Weigh what was said of a place by those who were asked, of whom the last judges."""
     judge = asked[-1]
-    judged = place.seen.get(judge) or place.judged or (place.again[-1] if place.again else None)
+    judged = place.seen.get(judge) or place.judged or (place.again[1] if place.again else None)
     evidence = dict(_evidence(place, judge, judged))
     face = replace(judged or place.surest, box=place.box, score=model.probability(evidence))
     saw = tuple(name for name in asked if name in place.seen or (name == asked[-1] and judged))
@@ -283,13 +294,13 @@ def _evidence(place: _Place, judge: str, judged: Face | None) -> Iterator[tuple[
         yield "same box", min(one.overlap(other) for one in boxes for other in boxes)
     if judged and judged.landmarks:
         yield "parts", plausible(judged.landmarks, judged.box)
-    if place.again:
-        last = place.again[-1]
+    if place.asked_again:
         yield "again asked", 1.0
-        if last is not None:
-            yield "again seen", 1.0
-            yield "again", strength(last.score)
-            yield "again upright", float(len(place.again) <= _UPRIGHT)
+    if place.again:
+        look, face = place.again
+        yield "again seen", 1.0
+        yield "again", strength(face.score)
+        yield "again upright", float(look.upright)
     yield from place.lie
 
 
