@@ -36,6 +36,7 @@ class ManifestRow:
     phash: str
     family: str
     split: str
+    weight: float
     image_sha256: str
     image_md5: str
     image_width: int
@@ -85,6 +86,7 @@ def row(
         phash=crop.phash,
         family=crop.family,
         split=split,
+        weight=crop.weight,
         image_sha256=image.sha256,
         image_md5=image.md5,
         image_width=image.width,

@@ -104,7 +104,7 @@ def test_counts_add_up_and_hang_together(built: Built, flow: Flow) -> None:
     """What a stage keeps is what the next one sees, and all of it has a reason."""
     said = reports(built.data, flow)
     same = [("list", "select"), ("select", "scrape"), ("scrape", "dedup-images"), ("dedup-images", "detect")]
-    same += [("crop", "dedup"), ("dedup", "filter"), ("filter", "review"), ("review", "export")]
+    same += [("crop", "dedup"), ("dedup", "filter"), ("filter", "review"), ("review", "balance"), ("balance", "export")]
 
     assert [stage for stage, one in said.items() if one["seen"] != one["kept"] + sum(one["dropped"].values())] == []
     assert [pair for pair in same if said[pair[0]]["kept"] != said[pair[1]]["seen"]] == []
