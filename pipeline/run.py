@@ -21,6 +21,7 @@ from typing import Any, Self
 from pipeline import score
 from pipeline.ahead import Ahead
 from pipeline.balance import BalanceCrops
+from pipeline.card import agreement
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
@@ -120,6 +121,7 @@ class Build:
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
         self._cut: set[str] = set()  # keys of the detections that were cut where they were found
+        self._sure: dict[str, bool] = {}  # whether the rule alone would accept a crop that review saw, by SHA-256
         self._note = ""
         self._tally = Tally()
         self._noted = 0.0
@@ -182,7 +184,7 @@ class Build:
             "crop": lambda: self._through(self._crop(), beside=self._cut),
             "dedup": lambda: self._through(self._dedup()),
             "filter": lambda: self._through(self._filter()),
-            "review": lambda: self._through(self._review()),
+            "review": self._reviewed,
             "balance": lambda: self._through(self._balance()),
             "export": self._export,
         }
@@ -444,6 +446,11 @@ class Build:
             cut_by=fingerprint(self._crop()),
         )
 
+    def _reviewed(self) -> StageReport:
+        rule = replace(self._review(), decisions={})
+        self._sure = {crop.sha256: rule.against(crop) is None for crop in self._items}
+        return self._through(self._review())
+
     def _review(self) -> ReviewCrops:
         rule = self.recipe.review
         return ReviewCrops(
@@ -482,6 +489,7 @@ class Build:
             train_size=self.recipe.train.size,
             formats=self.recipe.release.formats,
             quality=self.recipe.release.quality,
+            agreement=agreement(self.catalog.all_decisions(), self._sure),
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
