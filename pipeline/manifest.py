@@ -172,6 +172,11 @@ def harmless(text: str) -> str:
     return "'" + text if text.startswith(FORMULA_STARTS) else text
 
 
+def unquoted(text: str) -> str:
+    """Take back what `harmless` did."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text
+
+
 def faults_of_sums(release: Path) -> Iterator[str]:
     """Compare every file of a release with SHA256SUMS, and name what is missing, strange or changed."""
     try:

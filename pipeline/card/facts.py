@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest import FORMULA_STARTS, MANIFEST
+from pipeline.manifest import MANIFEST, unquoted
 
 SHOWN = 24  # crops of a contact sheet
 SHOWN_OF_COLOUR = 8
@@ -135,7 +135,7 @@ def read(folder: Path) -> Facts:
 
 def _count(facts: Facts, row: Mapping[str, str]) -> None:
     score = float(row["score"])
-    source = plain(row["post_id"]).partition(":")[0]
+    source = unquoted(row["post_id"]).partition(":")[0]
     facts.faces += 1
     facts.size = int(row["size"])
     facts.splits[row["split"]] += 1
@@ -149,11 +149,11 @@ def _count(facts: Facts, row: Mapping[str, str]) -> None:
     facts.ratings[row["rating"]] += 1
     facts.decisions[row["decision"]] += 1
     facts.families[row["family"]] += 1
-    artists = plain(row.get("artists", "")).split()
+    artists = unquoted(row.get("artists", "")).split()
     facts.artists.update(artists)
     facts.without_artist += not artists
     facts.without_origin += not row["origin_url"]
-    facts.characters.update(plain(row.get("characters", "")).split())
+    facts.characters.update(unquoted(row.get("characters", "")).split())
     _choose(facts, row, score)
 
 
@@ -162,18 +162,13 @@ def _choose(facts: Facts, row: Mapping[str, str], score: float) -> None:
     sha256, chance = row["crop_sha256"], hashlib.sha256(row["crop_sha256"].encode()).hexdigest()
 
     def ranked(rank: float | str) -> Shown:
-        return Shown(rank, sha256, row["file"], plain(row["page_url"]), score)
+        return Shown(rank, sha256, row["file"], unquoted(row["page_url"]), score)
 
     facts.random.add(ranked(chance))
     facts.surest.add(ranked(-score))
     facts.doubtful.add(ranked(score))
     if row["hair_colour"]:
         facts.of_hair.setdefault(row["hair_colour"], Best(SHOWN_OF_COLOUR)).add(ranked(chance))
-
-
-def plain(text: str) -> str:
-    """Take off the quote that keeps a spreadsheet from running a text."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text
 
 
 def gini(counts: Sequence[int]) -> float:
