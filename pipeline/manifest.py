@@ -174,7 +174,7 @@ def harmless(text: str) -> str:
 
 def unquoted(text: str) -> str:
     """Take back what `harmless` did."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text
+    return text[1:] if text[:1] == "'" and harmless(text[1:]) == text else text
 
 
 def faults_of_sums(release: Path) -> Iterator[str]:

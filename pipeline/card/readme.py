@@ -18,6 +18,11 @@ _FILES = {
     "recipe.toml": "makes the dataset again",
     "card.html": "this card with charts and contact sheets",
     "stylegan.zip": "is what StyleGAN2-ADA, StyleGAN3 and R3GAN read",
+    "data_manifest.parquet": "is the manifest with its types",
+    "imagefolder": "holds the crops in a folder for each class",
+    "huggingface": "is what the datasets library reads",
+    "webdataset": "holds the crops in tar files",
+    "classes.npy": "holds the class of each crop, by the names in `classes.json`",
     "report.json": "holds the counts of every stage",
 }
 
@@ -49,6 +54,8 @@ def _front_matter(facts: Facts) -> str:
     size = next((name for most, name in _SIZES.items() if facts.faces < most), _LARGEST)
     lines = ["license: other", f'pretty_name: "{visible(facts.name)}"', "task_categories:"]
     lines += ["- unconditional-image-generation", "size_categories:", f"- {size}", "tags:", "- faces", "- kaoset"]
+    if "huggingface" in facts.files:  # else the datasets library would take each picture of the release for a row
+        lines += ["configs:", "- config_name: default", "  data_dir: huggingface"]
     return "\n".join(["---", *lines, "---"])
 
 

@@ -132,6 +132,21 @@ def test_the_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
     ]
 
 
+def test_the_datasets_library_finds_the_pictures_by_the_front_matter(tmp_path: Path) -> None:
+    """Those made for it, in their splits, and nothing else of the release."""
+    datasets = pytest.importorskip("datasets")
+    place = make_folder(tmp_path / "r", [manifest_row(seed) for seed in range(3)])
+    for split, count in (("train", 2), ("test", 1)):
+        (place / "huggingface" / split).mkdir(parents=True)
+        for one in list((place / "images").iterdir())[:count]:
+            (place / "huggingface" / split / one.name).write_bytes(one.read_bytes())
+    write_card(place, NOTHING_DECIDED)
+
+    read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
+
+    assert {split: len(rows) for split, rows in read.items()} == {"train": 2, "test": 1}
+
+
 def test_every_count_of_the_report_is_told(tmp_path: Path) -> None:
     """Each stage, and each reason with its number, on the page and in README."""
     place = make_folder(tmp_path / "r", [manifest_row(1)])
