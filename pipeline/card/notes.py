@@ -8,8 +8,8 @@ from typing import Any
 # By the recipe's kind of source. What boards do is read in their own code and answers.
 _OF_KIND = {
     "danbooru": "A board where people post works of others, mostly with the address of the artist's page "
-    "(`origin_url`). It lists works of artists who asked to be left out, and works that were taken down, without a "
-    "file, so none of them is here.",
+    "(`origin_url`). Of works of banned artists, and of works that were taken down, it gives no file, so none of them "
+    "is here.",
     "gelbooru": "A board where people post works of others, some with the address they took them from (`origin_url`).",
     "moebooru": "A board where people post works of others, some with the address they took them from "
     "(`origin_url`). Of deleted posts it gives no file, so none of them is here.",

@@ -98,9 +98,17 @@ def _colours(sheets: Sequence[Sheet]) -> str:
 
 def _chart(chart: Chart) -> str:
     return (
-        f"<figure><h3>{in_html(chart.title)}</h3>{_labelled(chart)}"
+        f"<figure><h3>{in_html(chart.title)}</h3>{_legend(chart)}{_labelled(chart)}"
         f"<figcaption>{in_html(chart.says, 400)}</figcaption></figure>"
     )
+
+
+def _legend(chart: Chart) -> str:
+    items = "".join(
+        f'<li><span style="background:var(--{variable})"></span><bdi>{in_html(name)}</bdi></li>'
+        for name, variable in chart.legend
+    )
+    return f'<ul class="legend">{items}</ul>' if items else ""
 
 
 def _labelled(chart: Chart) -> str:

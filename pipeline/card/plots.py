@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.card.facts import Facts, gini
-from pipeline.card.text import counted, in_html
+from pipeline.card.text import columns_of, counted, in_html, narrow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ WIDE = 4.3  # inches of 72 points: a point is a pixel on a phone
 LETTERS = 11  # points
 _MARKS = sorted(step * 2**power for power in range(4, 13) for step in (1, 1.5))  # pixels
 MOST_BARS = 16
+LONGEST_NAME = 22  # columns
 MOST_MONTHS = 36  # more are drawn by year
 # Stand for what the page calls so: matplotlib knows no variables of a style sheet.
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
@@ -62,6 +63,7 @@ class Chart:
     title: str
     says: str
     svg: str
+    legend: Sequence[tuple[str, str]] = ()  # what a colour means, as a text and a variable of the style sheet
 
 
 def charts(facts: Facts) -> list[Chart]:
@@ -87,21 +89,19 @@ def _over_time(facts: Facts) -> Chart | None:
     heights = {name: np.zeros(len(steps), np.int64) for name in (*shown, *(["others"] if others else []))}
     for (source, month), count in dated.items():
         heights["others" if source in others else source][place[month[: len(steps[0])]]] += count
-    figure, axes = _axes(2.4, bottom=0.13, top=0.86)
+    figure, axes = _axes(2.1, bottom=0.14)
     floor = np.zeros(len(steps), np.int64)
-    names: list[str] = []
-    for index, (name, height) in enumerate(heights.items()):
-        axes.bar(range(len(steps)), height, 0.92, bottom=floor, color=SERIES[index], label=_token(len(names)))
-        names.append(name)
+    for index, height in enumerate(heights.values()):
+        axes.bar(range(len(steps)), height, 0.92, bottom=floor, color=SERIES[index])
         floor += height
     marks = sorted({round(at) for at in np.linspace(0, len(steps) - 1, min(5, len(steps)))})
     axes.set_xticks(marks, [steps[mark] for mark in marks])
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0, handlelength=1)
     says = f"Faces by the {by} in which their picture was posted or released"
     return Chart(
         title="Sources over time",
         says=f"{says}; {counted(undated, 'face')} without a date." if undated else f"{says}.",
-        svg=_svg(figure, names),
+        svg=_svg(figure),
+        legend=_legend(list(heights)),
     )
 
 
@@ -123,21 +123,20 @@ def _sides(facts: Facts) -> Chart:
 
 def _scores(facts: Facts) -> Chart:
     scores, agreed = np.asarray(facts.scores), np.asarray(facts.agreed, bool)
-    figure, axes = _axes(2.3, top=0.86)
+    figure, axes = _axes(2.1)
     both = [scores[agreed], scores[~agreed]]
-    labels = ["seen by several detectors", "by one"]
     lowest = float(np.floor(scores.min() * 10 - 1e-6).clip(0, 9)) / 10
-    axes.hist(both, np.linspace(lowest, 1, 41).tolist(), stacked=True, color=SERIES[:2], label=labels, rwidth=0.94)
+    axes.hist(both, np.linspace(lowest, 1, 41).tolist(), stacked=True, color=SERIES[:2], rwidth=0.94)
     axes.set_yscale("symlog", linthresh=1)
     axes.set_xlim(lowest, 1)
     ticks = [10**power for power in range(7) if 10**power <= max(1, len(scores))]
     axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("probability that it is a face")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0, handlelength=1)
     low = int((scores < 0.95).sum())
     says = f"{low:,} of {len(scores):,} accepted faces have less than 95 %. The steps are tenfold."
-    return Chart(title="How sure they are faces", says=says, svg=_svg(figure))
+    legend = _legend(["seen by several detectors", "by one"])
+    return Chart(title="How sure they are faces", says=says, svg=_svg(figure), legend=legend)
 
 
 def _hair(facts: Facts) -> Chart | None:
@@ -190,7 +189,9 @@ def _families(facts: Facts) -> Chart:
 def _bars(title: str, says: str, counts: Sequence[tuple[str, int]], colours: Sequence[str]) -> Chart:
     """Draw a bar for each name, the first at the top, with its count behind it."""
     high = 0.3 + 0.24 * len(counts)
-    figure, axes = _axes(high, left=0.3, right=0.88, bottom=0.1 / high, top=1 - 0.1 / high)
+    names = [narrow(name, LONGEST_NAME) for name, _ in counts]
+    left = (0.62 * LETTERS * max(map(columns_of, names)) + 12) / (72 * WIDE)
+    figure, axes = _axes(high, left=left, right=0.88, bottom=0.1 / high, top=1 - 0.1 / high)
     places = range(len(counts))
     numbers = [count for _, count in counts]
     axes.barh(places, numbers, 0.74, color=colours[: len(counts)], edgecolor=LINE, linewidth=0.6)
@@ -201,7 +202,11 @@ def _bars(title: str, says: str, counts: Sequence[tuple[str, int]], colours: Seq
     axes.spines["bottom"].set_visible(False)
     for index, number in enumerate(numbers):
         axes.annotate(f"{number:,}", (number, index), (4, 0), textcoords="offset points", va="center", color=MUTED)
-    return Chart(title=title, says=says, svg=_svg(figure, [name for name, _ in counts]))
+    return Chart(title=title, says=says, svg=_svg(figure, names))
+
+
+def _legend(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, _VARIABLES[SERIES[index]]) for index, name in enumerate(names)]
 
 
 def _axes(
@@ -235,7 +240,7 @@ def _svg(figure: Figure, names: Sequence[str] = ()) -> str:
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     for index, name in enumerate(names):
-        svg = svg.replace(f">{_token(index)}<", f">{in_html(name, 18)}<")
+        svg = svg.replace(f">{_token(index)}<", f">{in_html(name)}<")
     return svg
 
 

@@ -16,7 +16,7 @@ _ARTISTS = 100  # more are in card.html
 _FILES = {
     "data_manifest.csv": "leads every crop back to its post",
     "recipe.toml": "makes the dataset again",
-    "card.html": "this card with charts and contact sheets",
+    "card.html": "is this card with charts and contact sheets",
     "stylegan.zip": "is what StyleGAN2-ADA, StyleGAN3 and R3GAN read",
     "data_manifest.parquet": "is the manifest with its types",
     "imagefolder": "holds the crops in a folder for each class",
@@ -64,7 +64,7 @@ def _what(facts: Facts) -> str:
     return (
         f"Square crops of faces in drawings, {facts.size} pixels a side, from {counted(facts.images, 'image')} of "
         f"{counted(facts.posts, 'post')}{dates}. Made by kaoset {facts.version} from the recipe `recipe.toml`. "
-        f"{counted(facts.decisions['keep'], 'face')} were accepted by a person, the others by rule."
+        f"Accepted by a person: {facts.decisions['keep']:,}; by rule: {facts.decisions['rule']:,}."
     )
 
 
@@ -79,8 +79,8 @@ def _sources(facts: Facts) -> str:
 def _stages(facts: Facts) -> str:
     rows = []
     for stage in facts.stages:
-        dropped = ", ".join(f"{in_markdown(reason)} {count:,}" for reason, count in stage["dropped"].items())
-        rows.append((in_markdown(stage["stage"]), f"{stage['seen']:,}", f"{stage['kept']:,}", dropped or "–"))
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in stage["dropped"].items())
+        rows.append((str(stage["stage"]), f"{stage['seen']:,}", f"{stage['kept']:,}", dropped or "–"))
     return _table(("stage", "seen", "kept", "dropped"), rows)
 
 

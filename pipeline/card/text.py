@@ -18,6 +18,19 @@ def visible(text: str, longest: int = LONGEST) -> str:
     return seen if len(seen) <= longest else seen[: longest - 1] + "…"
 
 
+def columns_of(text: str) -> int:
+    """Say how wide a text is: a Chinese or Japanese sign counts for two."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def narrow(text: str, columns: int) -> str:
+    """Shorten what is visible of a text to so many columns."""
+    seen = visible(text, columns)
+    while columns_of(seen) > columns:
+        seen = seen.removesuffix("…")[:-1] + "…"
+    return seen
+
+
 def in_html(text: str, longest: int = LONGEST) -> str:
     """Write a text into HTML or SVG, as text or between double quotes."""
     return html.escape(visible(text, longest), quote=True)
