@@ -417,6 +417,37 @@ def verify(
 
 
 @app.command(
+    "diff",
+    short_help="What two releases differ in, and why.",
+    epilog="Example: flow diff sandbox/001 sandbox/002",
+)
+def diff(
+    old: Annotated[str, typer.Argument(help="Folder, recipe/number or recipe (its last).")],
+    new: Annotated[str, typer.Argument(help="The same of the other one.")],
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell which crops came, went or changed from one release to another, and why; what the recipes differ in, too.
+
+    Why a crop is gone is what the catalog says of it now. Ends with 0 where they are the same, 1 where they differ.
+    """
+    from flows import diff as told
+
+    found = told.diff(old, new, data, catalog)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, default=str))
+    elif found:
+        if any(found.counts()):
+            console().print(told.table(found))
+        for line in told.lines(found):
+            console().print(line, highlight=False, soft_wrap=True)
+    else:
+        print("the same")
+    raise typer.Exit(int(bool(found)))
+
+
+@app.command(
     "sandbox",
     short_help="Serve a board of drawn characters, for trying things out.",
     epilog="Example: flow sandbox --port 8600 --posts 200 --faults",

@@ -19,8 +19,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors import CatalogError
-from pipeline.records import Detection, FaceCrop, HostCount, Image, Post, Reason, Record, ReviewDecision, utc
-from pipeline.schema import CURSORS, DECISIONS, HOSTS, LISTINGS, OUTCOMES, OUTPUTS, POSTS, RUNS, prepare
+from pipeline.records import (
+    Detection,
+    FaceCrop,
+    GivenSplit,
+    HostCount,
+    Image,
+    Post,
+    Reason,
+    Record,
+    ReviewDecision,
+    utc,
+)
+from pipeline.schema import CURSORS, DECISIONS, HOSTS, LISTINGS, OUTCOMES, OUTPUTS, POSTS, RUNS, SPLITS, prepare
 from pipeline.stage import Dropped, Kept, Outcome
 
 BUSY_MS = 10_000  # how long one program waits for another that writes
@@ -351,6 +362,12 @@ class Catalog:
                 stack.pop()
         return {crop: stack[-1] for crop, stack in standing.items() if stack}
 
+    def all_decisions(self) -> list[ReviewDecision]:
+        """Return whatever was decided, in its order, also what was taken back or decided anew."""
+        with self._transaction() as connection:
+            bodies = connection.scalars(sa.select(DECISIONS.c.body).order_by(DECISIONS.c.seq)).all()
+        return [ReviewDecision.from_json(_load(body)) for body in bodies]
+
     def last_decided(self) -> str | None:
         """Return the crop whose decision was the last that still stands, for an undo without a name."""
         standing = self.decisions()
@@ -358,6 +375,28 @@ class Catalog:
         with self._transaction() as connection:
             crops = connection.scalars(query).all()
         return next((crop for crop in crops if crop in standing), None)
+
+    # --- splits -------------------------------------------------------------------------------------------------
+
+    def splits(self, recipe: str) -> dict[str, GivenSplit]:
+        """Return where each image, family and episode of a recipe stands, by its name."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(SPLITS).where(SPLITS.c.recipe == recipe)).all()
+        return {row.name: GivenSplit(split=row.split, round=row.round) for row in rows}
+
+    def give_splits(self, recipe: str, splits: Mapping[str, str]) -> None:
+        """Remember the split of what has none yet, by name, as one round; what was given before stays."""
+        with self._transaction() as connection:
+            mine = SPLITS.c.recipe == recipe
+            known = set(connection.scalars(sa.select(SPLITS.c.name).where(mine)))
+            last = connection.scalar(sa.select(sa.func.max(SPLITS.c.round)).where(mine)) or 0
+            rows = [
+                {"recipe": recipe, "name": name, "split": split, "round": last + 1}
+                for name, split in sorted(splits.items())
+                if name not in known
+            ]
+            if rows:  # one run of a recipe at a time has the data folder, so nobody gives beside us
+                connection.execute(sa.insert(SPLITS), rows)
 
     # --- runs ---------------------------------------------------------------------------------------------------
 

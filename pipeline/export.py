@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import __version__
+from pipeline.card import NOTHING_DECIDED, Agreement, write_card
 from pipeline.errors import StoreError, UsageError
 from pipeline.labels import ATTRIBUTES, labels_of
 from pipeline.manifest import MANIFEST, SUMS, ManifestRow, faults_of_sums, files_of, sha256_of, to_csv
@@ -55,6 +56,7 @@ class Contents:
     train_size: int  # pixels a side of faces.npy
     formats: Sequence[str]  # beside images, manifest and arrays: "stylegan"
     quality: int = 95  # 1 to 100; of images that are no PNG
+    agreement: Agreement = NOTHING_DECIDED  # how people decided, for the card
 
 
 def publish(contents: Contents, store: Store, releases: Path, progress: Callable[[int, int], None]) -> Release:
@@ -148,7 +150,7 @@ def _write(
     _write_text(aside / "recipe.toml", contents.recipe_toml)
     _write_text(aside / "report.json", report_json(contents.reports))
     write_atomically(aside / "contact_sheet.png", encode_png(sheet.pixels_HWC))
-    _write_text(aside / "README.md", _readme(contents))
+    write_card(aside, contents.agreement)
     sums = [f"{sha256_of(path)}  {path.relative_to(aside).as_posix()}" for path in files_of(aside)]
     _write_text(aside / SUMS, "\n".join(sums) + "\n")
 
@@ -183,35 +185,6 @@ class _Sheet:
         row, column = divmod(self._places[index], SHEET_COLUMNS)
         top, left = row * SHEET_SIDE, column * SHEET_SIDE
         self.pixels_HWC[top : top + SHEET_SIDE, left : left + SHEET_SIDE] = resize(pixels_HWC, SHEET_SIDE)
-
-
-def _readme(contents: Contents) -> str:
-    splits = pd.Series([one.split for one in contents.rows]).value_counts()
-    stages = "\n".join(
-        f"| {one.stage} | {one.seen} | {one.kept} | "
-        + (", ".join(f"{reason} {count}" for reason, count in one.dropped.items()) or "–")
-        + " |"
-        for one in contents.reports
-    )
-    return f"""# {contents.recipe_name}: {len(contents.rows)} faces
-
-![A sample of the faces](contact_sheet.png)
-
-| split | faces |
-|---|---|
-{chr(10).join(f"| {name} | {count} |" for name, count in sorted(splits.items()))}
-
-| stage | seen | kept | dropped |
-|---|---|---|---|
-{stages}
-
-`{MANIFEST}` leads every crop back to its post. `recipe.toml` makes the dataset again. `faces.npy` holds all crops as
-uint8, N×H×W×3, RGB, {contents.train_size} px a side, in the manifest's order; `labels.npy` N×{len(ATTRIBUTES)}
-(1 true, 0 false, -1 unknown) in the order of `labels.json`. Pixels are sRGB.
-`sha256sum -c {SUMS}` or `flow verify` checks the folder.
-
-The pictures belong to their artists: share the recipe and the manifest, not the images.
-"""
 
 
 def _same(last: Path, manifest: bytes, recipe_toml: str) -> bool:

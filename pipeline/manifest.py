@@ -36,6 +36,7 @@ class ManifestRow:
     phash: str
     family: str
     split: str
+    weight: float
     image_sha256: str
     image_md5: str
     image_width: int
@@ -85,6 +86,7 @@ def row(
         phash=crop.phash,
         family=crop.family,
         split=split,
+        weight=crop.weight,
         image_sha256=image.sha256,
         image_md5=image.md5,
         image_width=image.width,
@@ -168,6 +170,11 @@ def split_of(family: str, seed: int, shares: Mapping[str, float]) -> str:
 def harmless(text: str) -> str:
     """Keep a spreadsheet from running what the web wrote."""
     return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def unquoted(text: str) -> str:
+    """Take back what `harmless` did."""
+    return text[1:] if text[:1] == "'" and harmless(text[1:]) == text else text
 
 
 def faults_of_sums(release: Path) -> Iterator[str]:

@@ -305,8 +305,27 @@ class ReviewSection(_Section):
     """The same where only one saw it; above 1 nothing is sure, and a person decides."""
 
 
+class BalanceSection(_Section):
+    """How much of one kind there may be, and how often a trainer should draw it."""
+
+    by: Literal["character", "label", "hair", "eyes", "artist", "source", "family"] | None = None
+    """What a kind is: whom the board names, what reviewers said, a colour as measured, a source, a family."""
+    cap: int | None = Field(None, ge=1)
+    """Most crops of one kind; the best are kept. What is of no known kind has no cap."""
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    """By kind, such as { blue = 2.0 }; of others 1. Written into the manifest for trainers to read."""
+
+    @model_validator(mode="after")
+    def _is_of_a_kind(self) -> Self:
+        if self.by is None and (self.cap is not None or self.weights):
+            raise ValueError('cap and weights are of kinds; say what a kind is, such as by = "character"')
+        if self.by is not None and self.cap is None and not self.weights:
+            raise ValueError(f'by = "{self.by}" changes nothing alone; give a cap or weights')
+        return self
+
+
 class SplitSection(_Section):
-    """Shares of families, adding up to 1."""
+    """Shares of families, adding up to 1; what was released once stays in its split."""
 
     train: float = Field(0.9, ge=0, le=1)
     validation: float = Field(0.05, ge=0, le=1)
@@ -329,6 +348,10 @@ class ReleaseSection(_Section):
     """Of `jpg` and `webp`, which lose something."""
     formats: tuple[Literal["stylegan"], ...] = ("stylegan",)
     """`stylegan`: the zip that StyleGAN2-ADA, StyleGAN3 and R3GAN read; the crop size must be a power of two."""
+    split_by: Literal["family", "episode"] = "family"
+    """What stays in one split: near-copies (`family`), or all of one film as well (`episode`)."""
+    contact: str = ""
+    """Goes into the dataset card: where an artist can ask that a work be removed. Without: the publisher."""
 
 
 class TrainSection(_Section):
@@ -373,6 +396,7 @@ class Recipe(_Section):
     crop: CropSection = CropSection()
     dedup: DedupSection = DedupSection()
     review: ReviewSection = ReviewSection()
+    balance: BalanceSection = BalanceSection()
     split: SplitSection = SplitSection()
     release: ReleaseSection = ReleaseSection()
     train: TrainSection = TrainSection()
@@ -472,6 +496,9 @@ def _documented(section: BaseModel, path: str) -> list[str]:
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             for one in value:
                 tables += ["", f"# {(type(one).__doc__ or '').strip()}", f"[[{path}{key}]]", *_documented(one, "")]
+        elif isinstance(value, dict):
+            kinds = ", ".join(f"{json.dumps(kind, ensure_ascii=False)} = {one}" for kind, one in value.items())
+            lines.append(f"{key} = {{ {kinds} }}  # {field.description}")
         else:
             shown = _without_none({key: section.model_dump(mode="json", include={key})[key]})
             text = tomli_w.dumps(shown).strip() if shown else f"# {key} ="

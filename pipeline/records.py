@@ -68,6 +68,9 @@ class Reason(StrEnum):
     WAITING = "waiting"  # a person has not decided yet
     REJECTED = "rejected"  # a person rejected it
     UNSURE = "unsure"  # a person could not tell
+    # balance
+    SPLIT_CONFLICT = "split_conflict"  # what is alike to it, or of its episode, stands in another split since earlier
+    OVER_CAP = "over_cap"  # balance.cap better ones of the same kind are there
 
     @property
     def transient(self) -> bool:
@@ -239,6 +242,8 @@ class FaceCrop(Record):
     eye_confidence: float = 0.0
     skin: str = ""
     family: str = ""  # all crops of one picture and of its near-copies; given by dedup
+    split: str = ""  # train, validation or test; given by balance
+    weight: float = 1.0  # how often a trainer should draw it, beside the others; given by balance
 
     @property
     def id(self) -> str:
@@ -256,6 +261,14 @@ class ReviewDecision(Record):
     reviewer: str = ""
     via: str = "cli"
     decided_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenSplit(Record):
+    """Where something stands since it was first released."""
+
+    split: str
+    round: int  # 1 for the recipe's first release; what was given earlier has the lower number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

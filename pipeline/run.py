@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from pipeline import score
 from pipeline.ahead import Ahead
+from pipeline.balance import BalanceCrops
+from pipeline.card import agreement
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
@@ -33,7 +35,7 @@ from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
 from pipeline.judge import Beside, Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
-from pipeline.manifest import ManifestRow, row, split_of
+from pipeline.manifest import ManifestRow, row
 from pipeline.own_board import OwnBoard
 from pipeline.recipe import (
     MANNERS,
@@ -58,7 +60,19 @@ from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept, Stage, StageReport, fingerprint
 from pipeline.workers import Calls, Workers
 
-STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review", "export")
+STAGES = (
+    "list",
+    "select",
+    "scrape",
+    "dedup-images",
+    "detect",
+    "crop",
+    "dedup",
+    "filter",
+    "review",
+    "balance",
+    "export",
+)
 ROOM = 1000  # files of one host that may wait while the boards are still read; the others wait in the catalog
 ROOM_IN_ALL = 10_000
 NOTE_HOSTS_S = 1.0  # how often the catalog is told how far each host is
@@ -107,6 +121,7 @@ class Build:
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
         self._cut: set[str] = set()  # keys of the detections that were cut where they were found
+        self._sure: dict[str, bool] = {}  # whether the rule alone would accept a crop that review saw, by SHA-256
         self._note = ""
         self._tally = Tally()
         self._noted = 0.0
@@ -169,7 +184,8 @@ class Build:
             "crop": lambda: self._through(self._crop(), beside=self._cut),
             "dedup": lambda: self._through(self._dedup()),
             "filter": lambda: self._through(self._filter()),
-            "review": lambda: self._through(self._review()),
+            "review": self._reviewed,
+            "balance": lambda: self._through(self._balance()),
             "export": self._export,
         }
         report = steps[name]()
@@ -430,15 +446,39 @@ class Build:
             cut_by=fingerprint(self._crop()),
         )
 
+    def _reviewed(self) -> StageReport:
+        rule = replace(self._review(), decisions={})
+        self._sure = {crop.sha256: rule.against(crop) is None for crop in self._items}
+        return self._through(self._review())
+
     def _review(self) -> ReviewCrops:
         rule = self.recipe.review
         return ReviewCrops(
             accept_agreed=rule.accept_agreed, accept_alone=rule.accept_alone, decisions=self.catalog.decisions()
         )
 
+    def _balance(self) -> BalanceCrops:
+        wanted = self.recipe.balance
+        return BalanceCrops(
+            by=wanted.by,
+            cap=wanted.cap,
+            weights=wanted.weights,
+            split_by=self.recipe.release.split_by,
+            films=frozenset(source.name for source in self.recipe.sources if isinstance(source, VideoSection)),
+            seed=self.recipe.seed,
+            shares=self.recipe.split.model_dump(),
+            posts={sha256: self._posts[image.post_id] for sha256, image in self._images.items()},
+            decisions=self.catalog.decisions(),
+            given=self.catalog.splits(self.recipe.name),
+        )
+
     def _export(self) -> StageReport:
         began = time.monotonic()
         rows = self._rows(self._items)
+        # Before it is published: what a release shows must be remembered, whatever happens to this process.
+        place = self._balance().place
+        splits = {name: crop.split for crop in self._items for name in place(crop).names}
+        self.catalog.give_splits(self.recipe.name, splits)
         count = len(rows)
         done = StageReport(stage="export", seen=count, kept=count, dropped={}, judged=0, seconds=0.0)
         contents = Contents(
@@ -449,19 +489,19 @@ class Build:
             train_size=self.recipe.train.size,
             formats=self.recipe.release.formats,
             quality=self.recipe.release.quality,
+            agreement=agreement(self.catalog.all_decisions(), self._sure),
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
 
     def _rows(self, crops: Iterable[FaceCrop]) -> list[ManifestRow]:
         decisions = self.catalog.decisions()
-        shares = self.recipe.split.model_dump()
         rows = []
         for crop in crops:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
-            split = split_of(crop.family, self.recipe.seed, shares)
-            rows.append(row(crop, image, post, decisions.get(crop.sha256), split, self.recipe.release.image_format))
+            decision = decisions.get(crop.sha256)
+            rows.append(row(crop, image, post, decision, crop.split, self.recipe.release.image_format))
         return rows
 
     def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:

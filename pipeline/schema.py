@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pipeline.errors import CatalogError
 
-SCHEMA = 2
+SCHEMA = 3
 
 _META = sa.MetaData()
 ABOUT = sa.Table("about", _META, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
@@ -88,6 +88,14 @@ HOSTS = sa.Table(
     sa.Column("began_at", sa.String, nullable=False),
     sa.Column("at", sa.String, nullable=False),
 )
+SPLITS = sa.Table(
+    "splits",
+    _META,
+    sa.Column("recipe", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),  # of an image, a family, an episode
+    sa.Column("split", sa.String, nullable=False),
+    sa.Column("round", sa.Integer, nullable=False),
+)
 
 _REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
@@ -158,4 +166,8 @@ def _to_2(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2}
+def _to_3(_connection: sa.Connection) -> None:
+    """Splits are remembered: the table is new, and made as all new tables are."""
+
+
+_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2, 3: _to_3}

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from pipeline.catalog import Catalog, Failures
 from pipeline.errors import CatalogError
-from pipeline.records import Post, Reason, Verdict
+from pipeline.records import GivenSplit, Post, Reason, Verdict
 from pipeline.stage import Dropped, Kept
 
 
@@ -360,6 +360,28 @@ def test_decisions_are_append_only(catalog: Catalog, change: str) -> None:
 
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), catalog._engine.begin() as connection:
         connection.execute(sa.text(change))
+
+
+def test_all_that_was_decided_can_be_read(catalog: Catalog) -> None:
+    """In its order, with what was taken back."""
+    said = [make.decision("a"), make.decision("a", None), make.decision("b", Verdict.REJECT, reviewer="kim")]
+    catalog.decide(said)
+
+    assert catalog.all_decisions() == said
+
+
+def test_a_split_is_given_once(catalog: Catalog) -> None:
+    """Later rounds give to what is new, and change nothing; each recipe has its own."""
+    catalog.give_splits("r", {"image a": "train", "image b": "test"})
+    catalog.give_splits("r", {"image a": "test", "image c": "validation"})
+    catalog.give_splits("other", {"image a": "test"})
+
+    assert catalog.splits("r") == {
+        "image a": GivenSplit(split="train", round=1),
+        "image b": GivenSplit(split="test", round=1),
+        "image c": GivenSplit(split="validation", round=2),
+    }
+    assert catalog.splits("other") == {"image a": GivenSplit(split="test", round=1)}
 
 
 def test_a_killed_run_is_called_so(catalog: Catalog) -> None:

@@ -6,7 +6,7 @@ import make
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.manifest import COLUMNS, harmless, read_csv, row, split_of, to_csv
+from pipeline.manifest import COLUMNS, harmless, read_csv, row, split_of, to_csv, unquoted
 from pipeline.records import Verdict
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -74,3 +74,9 @@ def test_a_file_without_our_columns_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="it lacks crop_sha256"):
         read_csv(path)
+
+
+@pytest.mark.parametrize("text", ["=1", "+a", "plain", "'tis", "", "a=b", "@x y"])
+def test_what_was_made_harmless_can_be_read(text: str) -> None:
+    """As it was written by whoever wrote it."""
+    assert unquoted(harmless(text)) == text

@@ -176,3 +176,21 @@ def test_products_are_named_by_one_alone() -> None:
 
     with pytest.raises(RecipeError, match="ids and feed = 'erogamescape' both name the products; leave one out"):
         load(None, [*fields, "sources.0.feed=erogamescape"])
+
+
+def test_what_is_balanced_is_of_a_kind() -> None:
+    """A cap of nothing, and a kind that changes nothing, are one clear line."""
+    with pytest.raises(RecipeError, match="say what a kind is"):
+        load("sandbox", ["balance.cap=5"])
+    with pytest.raises(RecipeError, match="give a cap or weights"):
+        load("sandbox", ["balance.by=hair"])
+    with pytest.raises(RecipeError, match=r"balance\.weights\.blue"):
+        load("sandbox", ["balance.by=hair", 'balance.weights={"blue": -1}'])
+
+
+def test_weights_are_written_as_they_were_read() -> None:
+    """Whatever the name of a kind is, and what stands behind them still belongs to the same table."""
+    recipe = load("sandbox", ["balance.by=character", 'balance.weights={"a \\"b\\" # = ü": 2.0, "c": 0}'])
+
+    assert recipe.balance.weights == {'a "b" # = ü': 2.0, "c": 0.0}
+    assert parse(tomllib.loads(documented(recipe)), "it") == recipe == parse(tomllib.loads(recipe.to_toml()), "it")

@@ -104,7 +104,7 @@ def test_counts_add_up_and_hang_together(built: Built, flow: Flow) -> None:
     """What a stage keeps is what the next one sees, and all of it has a reason."""
     said = reports(built.data, flow)
     same = [("list", "select"), ("select", "scrape"), ("scrape", "dedup-images"), ("dedup-images", "detect")]
-    same += [("crop", "dedup"), ("dedup", "filter"), ("filter", "review"), ("review", "export")]
+    same += [("crop", "dedup"), ("dedup", "filter"), ("filter", "review"), ("review", "balance"), ("balance", "export")]
 
     assert [stage for stage, one in said.items() if one["seen"] != one["kept"] + sum(one["dropped"].values())] == []
     assert [pair for pair in same if said[pair[0]]["kept"] != said[pair[1]]["seen"]] == []
@@ -319,7 +319,8 @@ def test_status_for_programs(built: Built, flow: Flow) -> None:
 
     assert (said["last_run"]["state"], said["last_run"]["recipe"]) == ("completed", "sandbox")
     assert said["counts"]["posts"] == POSTS
-    assert said["waiting"] == said["last_run"]["reports"][-2]["dropped"].get("waiting", 0)
+    review = next(one for one in said["last_run"]["reports"] if one["stage"] == "review")
+    assert said["waiting"] == review["dropped"].get("waiting", 0)
     assert said["releases"] == [str(built.release)]
 
 
