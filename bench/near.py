@@ -194,7 +194,7 @@ def _scan(hashes: Hashes, asked: Hashes) -> Iterator[NDArray[np.int64]]:
     for low in range(0, len(asked), SCANNED):
         block = asked[low : low + SCANNED].view(np.uint8).reshape(-1, 8)
         ends, _, near = flat.range_search(block, WITHIN + 1)  # nearer than that
-        yield np.stack([low + runs(np.diff(ends.astype(np.int64)))[0], near], axis=1)
+        yield np.stack([low + runs(np.diff(ends).astype(np.int64))[0], near], axis=1)
 
 
 def _whole(pairs: NDArray[np.int64]) -> NDArray[np.int64]:

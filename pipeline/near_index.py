@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import IO, Any
 
@@ -182,14 +182,7 @@ class Index:
         now, marks, whole = self._now(), _marks(rows), _whole(rows)
         known = np.ones(len(rows), np.bool_)
         known[np.unique(whole, return_index=True)[1]] = False
-        order = np.argsort(marks, kind="stable")
-        late = _marks(now.rows[now.in_bands :])
-        first, last = (np.searchsorted(marks[order], late, side) for side in ("left", "right"))
-        same = [(order[place], now.in_bands + row) for row, place in _crowds(first, last)]
-        if now.bands:
-            band = now.bands[BY_KEY]
-            same += [(one, band.rows[at].astype(np.int64)) for one, at in _crowds(*band.crowds(_quarters(marks)[:, 0]))]
-        for one, row in same:
+        for one, row in chain(_late_with(now, marks), _banded_with(now, marks)):
             known[one[_whole(now.rows[row]) == whole[one]]] = True
         return known
 
@@ -260,6 +253,23 @@ def _marks(rows: NDArray[Any]) -> Hashes:
 def _quarters(hashes: Hashes) -> NDArray[np.uint16]:
     """Cut hashes into their quarters, the lowest first: (N, 4)."""
     return hashes.astype("<u8").view("<u2").reshape(-1, QUARTERS)
+
+
+def _late_with(now: _Snapshot, marks: Hashes) -> Iterator[_Found]:
+    """Give the rows after the bands whose keys begin with the same 64 bits."""
+    order = np.argsort(marks, kind="stable")
+    late = _marks(now.rows[now.in_bands :])
+    first, last = (np.searchsorted(marks[order], late, side) for side in ("left", "right"))
+    for row, place in _crowds(first, last):
+        yield order[place], now.in_bands + row
+
+
+def _banded_with(now: _Snapshot, marks: Hashes) -> Iterator[_Found]:
+    """Give the rows in the bands whose keys begin with the same 64 bits."""
+    for band in now.bands[BY_KEY:]:
+        for one, place in _crowds(*band.crowds(_quarters(marks)[:, 0])):
+            same = band.values[place] == marks[one]
+            yield one[same], band.rows[place[same]].astype(np.int64)
 
 
 def _crowds(first: Places, last: Places) -> Iterator[_Found]:

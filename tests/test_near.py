@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pipeline import near
 from pipeline.near import Hashes, bits, near_pairs, to_hex
@@ -36,9 +37,9 @@ def _flipped(random: np.random.Generator, count: int, share: float) -> Hashes:
     return np.asarray((set_bits << np.arange(64, dtype=np.uint64)).sum(axis=1, dtype=np.uint64))
 
 
-def _brute(hashes: Hashes, distance: int) -> list[list[int]]:
+def _brute(hashes: Hashes, distance: int) -> NDArray[np.int64]:
     close = np.bitwise_count(hashes[:, np.newaxis] ^ hashes) <= distance
-    return np.argwhere(np.triu(close, 1)).tolist()
+    return np.argwhere(np.triu(close, 1))
 
 
 @settings(max_examples=60, deadline=None)
@@ -48,7 +49,7 @@ def test_no_pair_of_few_is_missed(values: list[int], distance: int, random: obje
     close = [value ^ (1 << random.randrange(64)) for value in values[:10]]  # type: ignore[attr-defined]
     hashes = np.array(values + close, np.uint64)
 
-    assert near_pairs(hashes, distance).tolist() == _brute(hashes, distance)
+    assert near_pairs(hashes, distance).tolist() == _brute(hashes, distance).tolist()
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,16 +73,16 @@ def test_no_pair_of_many_is_missed(shape: str, count: int, seed: int, distance: 
             "BLOCK": 64,
         }.items():
             patch.setattr(near, name, value)
-        assert near_pairs(hashes, distance).tolist() == _brute(hashes, distance)
+        assert near_pairs(hashes, distance).tolist() == _brute(hashes, distance).tolist()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_pair_of_thousands_is_missed(shape: str) -> None:
     """As it is configured, where tables are really used, each pair within 5 is found, and once."""
-    hashes = _hashes(shape, 3000, seed=7)
+    hashes = _hashes(shape, 2500, seed=7)
 
-    assert near._plan(np.unique(_hashes("anything", 3000, seed=7)), 5).agreeing
-    assert near_pairs(hashes, 5).tolist() == _brute(hashes, 5)
+    assert near._plan(np.unique(_hashes("anything", 2500, seed=7)), 5).agreeing
+    assert np.array_equal(near_pairs(hashes, 5), _brute(hashes, 5))
 
 
 def test_every_hash_is_within_64_bits_of_every_other() -> None:
