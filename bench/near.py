@@ -118,14 +118,15 @@ def plant(count: int, seed: int = 0) -> Hashes:
     """Draw hashes: half of them copies of others with up to ten bits flipped, a tenth of all in one crowd."""
     random = np.random.default_rng(seed)
     first = random.integers(0, 2**64, count - count // 2, np.uint64)
-    crowd = random.random(len(first)) < CROWD
-    first[crowd] = first[crowd] & np.uint64(0x0000_FFFF_FFFF_FFFF) | np.uint64(0x8F1A << 48)
-    copies = first[random.integers(0, len(first), count // 2)]
-    flips = random.integers(0, FLIPPED + 1, len(copies))
+    source = random.integers(0, len(first), count // 2)
+    copies, flips = first[source], random.integers(0, FLIPPED + 1, len(source))
     for turn in range(FLIPPED):
         bit = np.uint64(1) << random.integers(0, 64, len(copies)).astype(np.uint64)
         copies ^= np.where(turn < flips, bit, np.uint64(0))
-    return np.asarray(random.permutation(np.concatenate([first, copies])))
+    hashes, crowd = np.concatenate([first, copies]), random.random(len(first)) < CROWD
+    crowd = np.concatenate([crowd, crowd[source]])
+    hashes[crowd] = hashes[crowd] & np.uint64(0x0000_FFFF_FFFF_FFFF) | np.uint64(0x8F1A << 48)
+    return np.asarray(random.permutation(hashes))
 
 
 def _apart(what: str, size: int) -> Mapping[str, Any]:
