@@ -60,18 +60,16 @@ def test_no_pair_of_few_is_missed(values: list[int], distance: int, random: obje
     distance=st.integers(0, 12),
     most=st.integers(1, 3),
     large=st.integers(2, 40),
+    mixer=st.sampled_from([near.MIXER, np.uint64(1)]),  # by 1 many crowds fall together, which else is rare
 )
-def test_no_pair_of_many_is_missed(shape: str, count: int, seed: int, distance: int, most: int, large: int) -> None:
-    """However tables are chosen, and whatever crowds are divided again, each pair is found, and once."""
+def test_no_pair_of_many_is_missed(
+    shape: str, count: int, seed: int, distance: int, most: int, large: int, mixer: np.uint64
+) -> None:
+    """However tables are chosen, and whatever crowds fall together or are divided again, each pair is found, once."""
     hashes = _hashes(shape, count, seed)
+    told = {"SORTED_COST": 1, "TABLE_COST": 1, "MOST_AGREEING": most, "LARGE": large, "BLOCK": 64, "MIXER": mixer}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "SORTED_COST": 1,
-            "TABLE_COST": 1,
-            "MOST_AGREEING": most,
-            "LARGE": large,
-            "BLOCK": 64,
-        }.items():
+        for name, value in told.items():
             patch.setattr(near, name, value)
         assert near_pairs(hashes, distance).tolist() == _brute(hashes, distance).tolist()
 

@@ -119,7 +119,7 @@ def test_an_index_that_was_never_written_is_empty(index: Index) -> None:
     assert not index.folder.exists()
 
 
-@pytest.mark.parametrize("late", [0, 10_000])
+@pytest.mark.parametrize("late", [0, 150, 10_000])
 def test_what_is_there_is_not_added_again(index: Index, late: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was killed adds all again; only what is new counts, also of what is said twice at once."""
     monkeypatch.setattr(near_index, "LATE", late)
