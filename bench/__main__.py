@@ -15,7 +15,7 @@ from typing import Self
 from rich.console import Console
 
 from bench import boards as downloads
-from bench import cost, pool, tables
+from bench import cost, near, pool, tables
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
@@ -43,7 +43,8 @@ OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 
 ABOUT = """\
 Measure, as ratios in one run: how well and how fast faces are found on hard pictures as large as originals, the
 detection stage against the usual scripts on the same pictures of the sandbox, whole builds of the sandbox against what
-was drawn, and the downloader against what is promised, by the boards' own logs."""
+was drawn, the downloader against what is promised, by the boards' own logs, and the search for near hashes against a
+scan of all."""
 MORE = """\
 Examples:
   python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
@@ -52,6 +53,7 @@ Examples:
   python -m bench --only processes --posts 120  what harm costs them, and how much memory they take
   python -m bench --only build --posts 120   a quick look at whole builds
   python -m bench --only sources --posts 60  a quick look at the downloader, on a tenth of its boards
+  python -m bench --only near                hashes that are near to each other, among up to two millions
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
 
@@ -82,7 +84,7 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
     """Measure; give what to know of the machine and the run, and the tables."""
     began, about, shown = time.monotonic(), machine(), list[Table]()
     with Progress() as progress:
-        cascade = only == "sources" or find_cascade()
+        cascade = only in {"sources", "near"} or find_cascade()
         if not cascade:
             about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
         if only in {None, "faces"}:
@@ -92,6 +94,8 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
             shown += faces(only, size, progress, cascade=cascade)
         if only in {None, "sources"}:
             shown += sources(size / DEFAULT_POSTS, progress)
+        if only in {None, "near"}:
+            shown += tables.near(near.measure(size / DEFAULT_POSTS, progress))
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
     return about, shown
 
@@ -211,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", choices=("faces", "detect", "processes", "build", "sources"), help="measure this part alone"
+        "--only", choices=("faces", "detect", "processes", "build", "sources", "near"), help="measure this part alone"
     )
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"

@@ -12,6 +12,8 @@ from bench.cost import FEW, QUOTED, SIDE, Cost
 from bench.faces import Lap as FacesLap
 from bench.faces import Measured
 from bench.missed import Count, Fate
+from bench.near import FAR, MILLION, NEW, WITHIN
+from bench.near import Measured as Near
 from bench.pool import BAD_SHARE, TIMEOUT_S, Pace, Peak, Saved
 from bench.report import Table
 from bench.truth import Look, Rule, Score
@@ -30,6 +32,8 @@ TIMES = {ANIMEFACE_SCRIPT: 15, CASCADE_SCRIPT: 6}
 ACCEPTED_PRECISION, FOUND_RECALL = 0.98, 0.95
 # What is promised of the processes that look for faces.
 TWO_PROCESSES, DESPITE_HARM, WORKER_PEAK_BYTES, WORKER_MEGAPIXELS = 1.85, 0.90, 400e6, 36.5
+# What is promised of a million hashes, on one core.
+PAIRS_S, PAIRS_PEAK_BYTES, NEW_S = 60, 1e9, 1.0
 WEAKEST = 3  # characters that are named
 ENOUGH = 10  # faces of a character, below which a share says nothing
 
@@ -431,3 +435,62 @@ def decoding(saved: Sequence[Saved]) -> Table:
     columns = ["files", "megapixels", "detect, then crop: ms", "crop where found: ms", "× faster"]
     note = f"Processor time a picture, over {saved[0].pictures} pictures, in one process, without its start."
     return Table("One decode for two stages", columns, rows, note)
+
+
+def near(measured: Near) -> list[Table]:
+    """Hold the search for near hashes against what is promised, and show how it grows."""
+    million, asked, scanned = measured.joined[-2], measured.asked, measured.scanned
+    all_pairs = f"all pairs of {million.hashes:,} within {WITHIN}"
+    some = f"{NEW:,} new against {asked.hashes:,}"
+    promised = [
+        (all_pairs, Promise("seconds", f"≤ {PAIRS_S}", f"{million.seconds:.1f}", million.seconds <= PAIRS_S)),
+        (
+            all_pairs,
+            Promise(
+                "peak memory", "≤ 1 GB", f"{million.peak_bytes / 1e6:.0f} MB", million.peak_bytes <= PAIRS_PEAK_BYTES
+            ),
+        ),
+        (some, Promise("seconds", f"≤ {NEW_S:g}", f"{asked.seconds:.2f}", asked.seconds <= NEW_S)),
+    ]
+    if asked.missed is not None:
+        promised.append((some, _none("answers that are not those of faiss", asked.missed)))
+    if scanned is not None:
+        compared = f"the pairs of {scanned.asked:,} of these"
+        promised.append((compared, _none("pairs that are not those of faiss", scanned.missed)))
+    rows = [[under, one.what, one.asked, one.measured, _HOLDS[one.holds]] for under, one in promised]
+    held = Table("What is promised of near hashes", ["under", "promise", "asked", "measured", "holds"], rows, words=5)
+    grows = [
+        [f"{one.hashes:,}", f"{one.seconds:.1f}", f"{one.pairs:,}", f"{one.peak_bytes / 1e6:.0f}"]
+        for one in measured.joined
+    ]
+    grows.append([f"{FAR * MILLION:,}, told by the growth", f"{measured.far_s:.0f}", "", ""])
+    columns = ["hashes", "seconds", f"pairs within {WITHIN}", "peak memory, MB"]
+    note = (
+        f"Seconds of one core; half of the hashes are planted copies, a tenth of all agrees in one quarter. The time "
+        f"grows with the number of hashes to the power of {measured.slope:.2f}; where all are compared with all, of 2."
+    )
+    return [held, _beside(measured), Table("How the search for pairs grows", columns, grows, note)]
+
+
+def _beside(measured: Near) -> Table:
+    """Compare with comparing all with all."""
+    million, asked, scanned = measured.joined[-2], measured.asked, measured.scanned
+    rows = [
+        ["kaoset, all pairs", f"{million.seconds:.2f}", "1.0"],
+        [f"kaoset, {asked.new:,} new", f"{asked.seconds:.3f}", "1.0"],
+        ["kaoset, one more", f"{asked.one_s:.4f}", ""],
+        ["kaoset, writing the index", f"{asked.built_s:.2f}", ""],
+    ]
+    if scanned is not None:
+        measured_part = f"faiss, pairs of {scanned.asked:,}: measured"
+        rows.append([measured_part, f"{scanned.seconds:.1f}", ""])
+        told = "faiss, all pairs" if scanned.asked == scanned.hashes else "faiss, all pairs: told by rule of three"
+        rows.append([told, f"{scanned.whole_s:.0f}", f"{scanned.whole_s / million.seconds:.1f}"])
+    if asked.scan_s is not None:
+        rows.append([f"faiss, {asked.new:,} new", f"{asked.scan_s:.2f}", f"{asked.scan_s / asked.seconds:.1f}"])
+    note = (
+        f"{million.hashes:,} hashes, within {WITHIN} bits, seconds of one core. Of faiss it is IndexBinaryFlat, which "
+        "compares all with all in native code"
+    )
+    note += "." if scanned is not None else "; it is not installed here (`kaoset[bench]`)."
+    return Table("Near hashes, beside a plain scan", ["way", "seconds", "kaoset is × faster"], rows, note)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.near import near_pairs
 from pipeline.pixels import Pixels, decode, resize
 from pipeline.records import Box, FaceCrop, Image, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 
-BITS = 64
 COMPARED_AT = 64  # pixels a side
 EDGE = 0.2  # of the side, left out all round: boxes of the same face differ by so much
 SCALES = (0.86, 0.93, 1.0, 1.08, 1.16)  # animeface's windows grow by 1.095 a step
@@ -170,39 +170,6 @@ def resemblance(one_HWC: Pixels, other_HWC: Pixels) -> float:
         found = cv2.matchTemplate(other_HWC, middle_HWC, cv2.TM_CCOEFF_NORMED)
         best = max(best, float(found.max()))
     return best
-
-
-def near_pairs(hashes: NDArray[np.uint64], max_distance: int) -> NDArray[np.int64]:
-    """Find all pairs of hashes that differ in at most *max_distance* bits.
-
-    Two such hashes agree wholly in at least one of ``max_distance + 1`` bands of bits (pigeonhole), so only hashes that
-    share a band are compared.
-
-    Args:
-        hashes: (N,) uint64.
-        max_distance: 0 to 31 bits.
-
-    Returns:
-        (M, 2) int64, indices with the smaller first, each pair once, sorted.
-    """
-    edges = np.linspace(0, BITS, max_distance + 2).astype(int)
-    found = [np.empty((0, 2), np.int64)]
-    for low, high in pairwise(edges.tolist()):
-        band = (hashes >> np.uint64(low)) & np.uint64((1 << high - low) - 1)
-        order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.diff(band[order], prepend=band[order[:1]] + np.uint64(1)))
-        for members in np.split(order, starts[1:]):
-            found += _near_within(hashes, np.sort(members), max_distance)
-    pairs = np.concatenate(found)
-    return np.unique(pairs, axis=0)
-
-
-def _near_within(hashes: NDArray[np.uint64], members: NDArray[np.int64], distance: int) -> Iterator[NDArray[np.int64]]:
-    for place, member in enumerate(members[:-1]):
-        others = members[place + 1 :]
-        near = others[np.bitwise_count(hashes[others] ^ hashes[member]) <= distance]
-        if near.size:
-            yield np.stack([np.full_like(near, member), near], axis=1)
 
 
 def _best_first(crop: FaceCrop) -> tuple[int, float, float, str, str]:

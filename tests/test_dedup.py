@@ -7,10 +7,8 @@ import make
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.dedup import DropNearDuplicates, DropSameBytes, near_pairs, resemblance
+from pipeline.dedup import DropNearDuplicates, DropSameBytes, resemblance
 from pipeline.pixels import Pixels, encode_png, resize
 from pipeline.records import FaceCrop, Image, Reason
 from pipeline.sandbox.draw import draw_portrait
@@ -149,20 +147,6 @@ def test_a_drawing_resembles_itself_however_it_was_saved() -> None:
 
     assert resemblance(resize(face, 64), resize(again, 64)) > 0.9
     assert resemblance(resize(face, 64), resize(_face(2), 64)) < 0.8
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.integers(0, 12), st.randoms(use_true_random=False))
-def test_no_near_pair_is_missed(values: list[int], distance: int, random: object) -> None:
-    """The bands find exactly the pairs that comparing all with all finds."""
-    near = [value ^ (1 << random.randrange(64)) for value in values[:10]]  # type: ignore[attr-defined]
-    hashes = np.array(values + near, np.uint64)
-    count = len(hashes)
-    brute = [
-        (i, j) for i in range(count) for j in range(i + 1, count) if int(hashes[i] ^ hashes[j]).bit_count() <= distance
-    ]
-
-    assert [tuple(pair) for pair in near_pairs(hashes, distance).tolist()] == brute
 
 
 def test_one_post_stands_for_the_same_file(store: Store) -> None:
