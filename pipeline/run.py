@@ -28,7 +28,7 @@ from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, at_hand
 from pipeline.detectors import build as build_detector
 from pipeline.errors import BoardError, IncompleteError, RecipeError, UsageError
-from pipeline.export import Contents, Release, publish
+from pipeline.export import Contents, MadeRows, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
@@ -448,21 +448,23 @@ class Build:
             reports=[*self.reports, done],
             train_size=self.recipe.train.size,
             formats=self.recipe.release.formats,
+            labels=self.recipe.release.labels,
             quality=self.recipe.release.quality,
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
 
-    def _rows(self, crops: Iterable[FaceCrop]) -> list[ManifestRow]:
+    def _rows(self, crops: Sequence[FaceCrop]) -> Sequence[ManifestRow]:
         decisions = self.catalog.decisions()
         shares = self.recipe.split.model_dump()
-        rows = []
-        for crop in crops:
+
+        def make(crop: FaceCrop) -> ManifestRow:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
             split = split_of(crop.family, self.recipe.seed, shares)
-            rows.append(row(crop, image, post, decisions.get(crop.sha256), split, self.recipe.release.image_format))
-        return rows
+            return row(crop, image, post, decisions.get(crop.sha256), split, self.recipe.release.image_format)
+
+        return MadeRows(crops, make)
 
     def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:
         """Send what the last stage kept through *stage*, which has judged those named *beside* already."""

@@ -220,7 +220,7 @@ def _palette(release: Path) -> None:
         (_flip("faces.npy"), "faces.npy: changed"),
         (_flip("data_manifest.csv"), "data_manifest.csv: changed"),
         (lambda release: (release / "faces.npy").write_bytes(b"\x93NUMPY"), "faces.npy: not readable"),
-        (lambda release: np.save(release / "labels.npy", np.zeros((4, 34), np.int8)), "does not fit 5 rows"),
+        (lambda release: np.save(release / "labels.npy", np.zeros((4, 34), np.int8)), "int8 (5, 34) expected"),
         (lambda release: (release / "stylegan.zip").write_bytes(b"PK"), "stylegan.zip: not readable"),
         (lambda release: (release / "report.json").write_text('{"stages": [{"stage": "x"}]}'), "report.json"),
         (
