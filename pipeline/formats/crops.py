@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.formats.classes import Labels
-from pipeline.manifest import COLUMNS, ManifestRow
+from pipeline.manifest import ManifestRow
 from pipeline.store import Store
 
 UNDER_WAY = ".new-"  # what the name of an unfinished file begins with, as in pipeline.store
-ROWS_AT_ONCE = 2000
+_BY_NAME: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+_KINDS = {field.name: _BY_NAME[str(field.type)] for field in dataclasses.fields(ManifestRow)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +46,10 @@ class Listing:
 
     Args:
         path: Of `data_manifest.csv`.
-        split: Give the rows of one split alone.
     """
 
-    def __init__(self, path: Path, split: str | None = None) -> None:
-        self._path, self._split = path, split
-
-    def of(self, split: str) -> Listing:
-        """Give the rows of one split."""
-        return Listing(self._path, split)
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def columns(self) -> list[str]:
         """Give the names in the first line.
@@ -59,8 +57,8 @@ class Listing:
         Raises:
             UsageError: It cannot be read.
         """
-        with self._readable():
-            return [str(name) for name in pd.read_csv(self._path, dtype=str, nrows=0).columns]
+        with self._lines() as lines:
+            return next(lines, [])
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         """Give each row by its columns, what is empty as "".
@@ -68,19 +66,20 @@ class Listing:
         Raises:
             UsageError: It cannot be read, or a row is not as long as the first line.
         """
-        with self._readable():
-            chunks = pd.read_csv(self._path, dtype=str, keep_default_na=False, chunksize=ROWS_AT_ONCE, index_col=False)
-            for chunk in chunks:
-                if bool(chunk.isna().to_numpy().any()):
-                    raise ValueError("a row is shorter than the first line")
-                some: list[dict[Any, Any]] = chunk.to_dict("records")
-                yield from (one for one in some if self._split is None or one["split"] == self._split)
+        with self._lines() as lines:
+            columns = next(lines, [])
+            for number, cells in enumerate(lines, 1):
+                if len(cells) != len(columns):
+                    raise ValueError(f"row {number} has {len(cells)} cells, {len(columns)} expected")
+                yield dict(zip(columns, cells, strict=True))
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _lines(self) -> Iterator[Iterator[list[str]]]:
+        csv.field_size_limit(sys.maxsize)  # what a post says may be longer than the module expects
         try:
-            yield
-        except (OSError, ValueError) as error:  # pandas' errors are ValueErrors, and so is what is no UTF-8
+            with self._path.open(encoding="utf-8", newline="") as file:
+                yield csv.reader(file, strict=True)
+        except (OSError, ValueError, csv.Error) as error:
             raise UsageError(f"{self._path.name}: not readable as a manifest ({one_line(error)})") from error
 
 
@@ -97,16 +96,14 @@ class Published:
     train_size: int | None  # None: the recipe does not say
 
 
-def in_json(row: ManifestRow, labels: Labels, index: int, file_name: str | None = None) -> str:
-    """Write one row as a line of JSON, with its class, or its 34 attributes, where the recipe chose such labels."""
-    said: dict[str, Any] = {} if file_name is None else {"file_name": file_name}
-    said |= {name: getattr(row, name) for name in COLUMNS}
-    said |= labels.told(index)
-    return json.dumps(said, ensure_ascii=False)
+def told(row: ManifestRow, labels: Labels, index: int) -> dict[str, Any]:
+    """Give one row by its columns, with its class, or its 34 attributes, where the recipe chose such labels."""
+    # Typed, because a reader that meets 0 where it has seen 0.5 takes it for another kind of column.
+    return {name: kind(getattr(row, name)) for name, kind in _KINDS.items()} | labels.told(index)
 
 
-def faults_of_json(line: str | bytes, row: Mapping[str, str], labels: Labels | None, index: int) -> Iterator[str]:
-    """Hold what `in_json` wrote against the manifest."""
+def faults_of_json(line: str | bytes, row: Mapping[str, str], more: Mapping[str, Any]) -> Iterator[str]:
+    """Hold an object in JSON against a row of the manifest, and *more* that it should hold."""
     try:
         said = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -115,9 +112,8 @@ def faults_of_json(line: str | bytes, row: Mapping[str, str], labels: Labels | N
     if not isinstance(said, dict):
         yield "no JSON object"
         return
-    wanted = {} if labels is None else labels.told(index)
     wrong = [name for name, text in row.items() if name not in said or not same(said[name], text)]
-    wrong += [name for name, value in wanted.items() if said.get(name) != value]
+    wrong += [name for name, value in more.items() if said.get(name) != value]
     if wrong:
         yield f"{wrong[0]} is not what the manifest says"
 

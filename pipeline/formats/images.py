@@ -31,9 +31,16 @@ def write(crops: Crops) -> None:
         crops.tell(count)
         return
     receipt = crops.folder / f"{UNDER_WAY}receipt"
-    done = _done(receipt)
+    with whole(crops.folder / FACES) as aside:
+        done = _done(receipt, aside, size)
+        _write_from(done, crops, aside, receipt)
+    receipt.unlink(missing_ok=True)
+
+
+def _write_from(done: int, crops: Crops, aside: Path, receipt: Path) -> None:
+    count, size = len(crops.rows), crops.train_size
     # Written, not mapped into memory: on a full disk a mapped file ends the process with a bus error.
-    with whole(crops.folder / FACES) as aside, aside.open("r+b" if done else "wb") as faces:
+    with aside.open("r+b" if done else "wb") as faces:
         head = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
         np.lib.format.write_array_header_1_0(faces, head)
         faces.seek(faces.tell() + done * size * size * 3)
@@ -51,7 +58,6 @@ def write(crops: Crops) -> None:
                 os.sync()  # one for thousands of files; a receipt must not be on the disk before what it is for
                 with whole(receipt) as note:
                     note.write_text(str(index + 1))
-    receipt.unlink(missing_ok=True)
 
 
 def faults(release: Published) -> Iterator[str]:
@@ -143,9 +149,10 @@ def _encoded(name: str, png: bytes, pixels_HWC: NDArray[np.uint8], quality: int)
     return png if suffix == ".png" else encode_as(pixels_HWC, suffix[1:], quality)
 
 
-def _done(receipt: Path) -> int:
+def _done(receipt: Path, faces: Path, size: int) -> int:
     """Say how many crops an interrupted run has certainly written."""
     try:
-        return int(receipt.read_text())
+        done = int(receipt.read_text())
+        return done if faces.stat().st_size >= done * size * size * 3 else 0
     except (OSError, ValueError):
         return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pipeline.formats.crops import Crops, Published, faults_of_json, in_json, one_line, whole
+from pipeline.formats.crops import Crops, Published, faults_of_json, one_line, told, whole
 from pipeline.manifest import sha256_of
 
 NAME = "webdataset"
@@ -78,7 +79,7 @@ def _faults_of_shard(release: Published, path: Path, rows: list[tuple[int, dict[
 
 def _faults_of(release: Published, name: str, data: bytes, index: int, row: Mapping[str, str]) -> Iterator[str]:
     if name.endswith(".json"):
-        yield from faults_of_json(data, row, release.labels, index)
+        yield from faults_of_json(data, row, release.labels.told(index) if release.labels else {})
     elif name.endswith(".cls"):
         if release.labels is not None and data != str(release.labels.target(index)).encode():
             yield "is another class than that of the release"
@@ -97,7 +98,7 @@ def _names(release: Published, row: Mapping[str, str]) -> list[str]:
 def _sample(crops: Crops, index: int) -> Iterator[tuple[str, bytes]]:
     one = crops.rows[index]
     yield Path(one.file).name, (crops.folder / one.file).read_bytes()
-    yield f"{one.crop_sha256}.json", in_json(one, crops.labels, index).encode()
+    yield f"{one.crop_sha256}.json", json.dumps(told(one, crops.labels, index), ensure_ascii=False).encode()
     if crops.labels.in_classes:
         yield f"{one.crop_sha256}.cls", str(crops.labels.target(index)).encode()
 
