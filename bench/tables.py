@@ -13,6 +13,8 @@ from bench.faces import Lap as FacesLap
 from bench.faces import Measured
 from bench.missed import Count, Fate
 from bench.pool import BAD_SHARE, TIMEOUT_S, Pace, Peak, Saved
+from bench.release import FEW as FEW_CROPS
+from bench.release import SIZE, Released
 from bench.report import Table
 from bench.truth import Look, Rule, Score
 from bench.ways import Lap
@@ -30,6 +32,7 @@ TIMES = {ANIMEFACE_SCRIPT: 15, CASCADE_SCRIPT: 6}
 ACCEPTED_PRECISION, FOUND_RECALL = 0.98, 0.95
 # What is promised of the processes that look for faces.
 TWO_PROCESSES, DESPITE_HARM, WORKER_PEAK_BYTES, WORKER_MEGAPIXELS = 1.85, 0.90, 400e6, 36.5
+RELEASE_PEAK_BYTES = 500e6  # of 100,000 crops
 WEAKEST = 3  # characters that are named
 ENOUGH = 10  # faces of a character, below which a share says nothing
 
@@ -93,6 +96,33 @@ def _between(share: Share) -> str:
     """Write a share, and between which shares it lies at 95 %."""
     low, high = share.interval or (0.0, 1.0)
     return f"{share.value:.3f} ({low:.3f}–{high:.3f})" if share.value is not None else ""
+
+
+def release(few: Released, many: Released) -> Table:
+    """Tell what a release takes, however large it is."""
+    more = many.crops - few.crops
+    held = (many.peak_bytes - few.peak_bytes) / more if more else 0.0
+    columns = ["crops", "MB on disk", "crops/s", "peak MB", "< 500 MB", "read again, s", "crops/s", "peak MB", "faults"]
+    rows = [
+        [
+            f"{one.crops:,}",
+            f"{one.bytes / 1e6:.0f}",
+            f"{one.crops / one.seconds:.0f}",
+            f"{one.peak_bytes / 1e6:.0f}",
+            _HOLDS[one.peak_bytes < RELEASE_PEAK_BYTES],
+            f"{one.verify_s:.0f}",
+            f"{one.crops / one.verify_s:.0f}",
+            f"{one.verify_peak_bytes / 1e6:.0f}",
+            str(one.faults),
+        ]
+        for one in (few, many)
+    ]
+    note = (
+        f"Different crops of {SIZE} pixels, published in all formats with classes, and read again by `flow verify`; "
+        "each by a process of its own on one core, whose peak is what it had resident at most. Beyond what "
+        f"{FEW_CROPS:,} crops take, each crop more holds {held:.0f} bytes."
+    )
+    return Table("A release in all formats", columns, rows, note)
 
 
 def faces_speed(measured: Measured) -> Table:

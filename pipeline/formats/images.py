@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -62,17 +64,12 @@ def _write_from(done: int, crops: Crops, aside: Path, receipt: Path) -> None:
 
 def faults(release: Published) -> Iterator[str]:
     """Read every crop: its name, kind, mode and sides, and the same face in the array."""
-    faces = None
-    try:
-        faces = np.load(release.folder / FACES, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        yield f"{FACES}: not readable ({one_line(error)})"
-    wrong = None if faces is None else _wrong_with(faces, release)
+    wrong = _wrong_with_faces(release)
     if wrong:
         yield f"{FACES}: {wrong}"
-        faces = None
+    side = 0 if wrong else _mapped(release.folder).shape[1]
     named = set()
-    for index, row in enumerate(release.rows):
+    for face_HWC, row in zip(_faces(release, side), release.rows, strict=False):
         path = release.folder / row["file"]
         if path.suffix not in _KINDS or row["file"] != f"images/{row['crop_sha256']}{path.suffix}":
             yield f"{MANIFEST}: {row['file']} is not named by its crop_sha256"
@@ -81,7 +78,7 @@ def faults(release: Published) -> Iterator[str]:
         if not path.is_file():
             yield f"{row['file']}: in the manifest, but missing"
             continue
-        yield from _faults_of(path, row, None if faces is None else faces[index])
+        yield from _faults_of(path, row, face_HWC)
     yield from strangers(release.folder / "images", named, "not in the manifest")
 
 
@@ -130,7 +127,18 @@ def _faults_of(path: Path, row: dict[str, str], face_HWC: NDArray[np.uint8] | No
         yield f"{FACES}: another face than {named} in its place"
 
 
-def _wrong_with(faces: NDArray[np.uint8], release: Published) -> str | None:
+def _mapped(release: Path) -> np.memmap[Any, np.dtype[Any]]:
+    array = np.load(release / FACES, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.memmap):
+        raise ValueError("is no array")  # noqa: TRY004 - of what was read
+    return array
+
+
+def _wrong_with_faces(release: Published) -> str | None:
+    try:
+        faces = _mapped(release.folder)
+    except (OSError, ValueError, EOFError) as error:
+        return f"not readable ({one_line(error)})"
     if faces.dtype != np.uint8:
         return f"{faces.dtype}, uint8 expected"
     if faces.ndim != 4 or len(faces) != release.count:
@@ -138,9 +146,20 @@ def _wrong_with(faces: NDArray[np.uint8], release: Published) -> str | None:
     side = release.train_size or faces.shape[1]
     if faces.shape[1:] != (side, side, 3) or not faces.flags.c_contiguous:
         return f"{faces.shape}, N x {side} x {side} x 3 expected"
-    if (release.folder / FACES).stat().st_size != faces.offset + faces.nbytes:  # type: ignore[attr-defined]
+    if (release.folder / FACES).stat().st_size != faces.offset + faces.nbytes:
         return "more bytes than its header says"
     return None
+
+
+def _faces(release: Published, side: int) -> Iterator[NDArray[np.uint8] | None]:
+    """Read one face after the other: a mapped file would count as memory once it was looked at."""
+    if not side:
+        yield from repeat(None)
+        return
+    with (release.folder / FACES).open("rb") as file:
+        file.seek(_mapped(release.folder).offset)
+        for _ in range(release.count):
+            yield np.frombuffer(file.read(side * side * 3), np.uint8).reshape(side, side, 3)
 
 
 def _encoded(name: str, png: bytes, pixels_HWC: NDArray[np.uint8], quality: int) -> bytes:
