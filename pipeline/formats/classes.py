@@ -50,7 +50,7 @@ class Labels:
         if self.in_classes:
             return {"class": self.name(index)}
         if self.by == ATTRIBUTE_VECTORS:
-            return {"attributes": self.attributes[index].tolist()}
+            return {"label_vector": self.attributes[index].tolist()}
         return {}
 
 

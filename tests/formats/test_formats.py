@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import errno
 import io
 import json
 import os
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import make
 import numpy as np
 import PIL.Image
 import pytest
 import released
 
+from pipeline import manifest
+from pipeline.errors import WorldError
 from pipeline.formats import FORMATS
-from pipeline.formats.classes import CLASSES, class_name
+from pipeline.formats.classes import CLASSES, class_name, label
 from pipeline.recipe import ReleaseSection
 from pipeline.store import Store
 from pipeline.verify import verify
@@ -151,6 +157,22 @@ def test_linked_files_take_no_room(store: Store, tmp_path: Path) -> None:
     assert {path.stat().st_nlink for path in (release / "images").iterdir()} == {3}
 
 
+def test_where_nothing_can_be_linked_files_are_copied(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on exFAT; the release is the same."""
+    linked = _published(store, tmp_path / "linked")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    copied = _published(store, tmp_path / "copied")
+
+    assert {path.stat().st_nlink for path in (copied / "images").iterdir()} == {1}
+    assert released.files(copied) == released.files(linked)
+
+
 # --- Hugging Face -------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +251,15 @@ def test_parquet_is_the_manifest_with_its_types(store: Store, tmp_path: Path) ->
     assert (read["size"].dtype, read["score"].dtype, read["agreed"].dtype) == ("int64", "float64", "bool")
 
 
+def test_without_pyarrow_nothing_is_begun(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says what to install, before anything is written."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(WorldError, match=r"pip install 'kaoset\[parquet\]'"):
+        _published(store, tmp_path / "releases")
+    assert not (tmp_path / "releases").exists()
+
+
 # --- classes ------------------------------------------------------------------------------------------------------
 
 
@@ -263,10 +294,30 @@ def test_long_names_stay_apart() -> None:
     assert max(len(one.encode()), len(other.encode())) <= 200
 
 
+def test_classes_are_numbered_by_their_sorted_names() -> None:
+    """As torchvision numbers folders, whatever came first; a post's character names a face only where each is alone."""
+    if "characters" not in manifest.COLUMNS:
+        pytest.skip("the manifest has no characters yet")
+    named = [("rin", 1), ("miku", 2), ("miku luka", 3), ("", 4), ("luka", 5), ("luka", 5)]
+    rows = [
+        manifest.row(
+            make.face_crop(n, detection=make.detection(image)),
+            make.image(image),
+            make.post(characters=name.split()),
+            None,
+            "train",
+        )
+        for n, (name, image) in enumerate(named)
+    ]
+    labels = label(rows, "character")
+
+    assert [labels.name(n) for n in range(6)] == ["rin", "miku", *["_unlabelled"] * 4]
+    assert list(labels.names) == ["_unlabelled", "miku", "rin"]
+    assert labels.classes.tolist() == [2, 1, 0, 0, 0, 0]
+
+
 def test_a_hostile_class_stays_in_its_folder(store: Store, tmp_path: Path) -> None:
     """A label from the web is no path."""
-    import dataclasses
-
     made = released.contents(store, labels="label", formats=("imagefolder",))
     rows = [dataclasses.replace(one, label="../../../x") for one in made.rows]
     release = released.release(dataclasses.replace(made, rows=rows), store, tmp_path / "releases").path
