@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import UsageError
 from pipeline.formats.classes import Labels
-from pipeline.manifest import ManifestRow
+from pipeline.manifest import ManifestRow, harmless
 from pipeline.store import Store
 
 UNDER_WAY = ".new-"  # what the name of an unfinished file begins with, as in pipeline.store
@@ -121,8 +121,10 @@ def faults_of_json(line: str | bytes, row: Mapping[str, str], more: Mapping[str,
 def same(value: object, text: str) -> bool:
     """Say whether a value is what a cell of the manifest states."""
     match value:
-        case bool() | int() | str():
+        case bool() | int():
             return str(value) == text
+        case str():  # the manifest alone is opened in spreadsheets
+            return text in {value, harmless(value)}
         case float():
             try:
                 return float(text) == value

@@ -29,7 +29,7 @@ def write(crops: Crops) -> None:
     schema = pa.schema([(one.name, kinds[str(one.type)]) for one in dataclasses.fields(ManifestRow)])
     with whole(path) as aside, parquet.ParquetWriter(aside, schema) as file:
         for start in range(0, len(crops.rows), GROUP):
-            some = crops.rows[start : start + GROUP]
+            some = list(crops.rows[start : start + GROUP])  # made once, not for each column
             columns = {name: [getattr(one, name) for one in some] for name in schema.names}
             file.write_table(pa.table(columns, schema=schema))
             crops.tell(len(some))
