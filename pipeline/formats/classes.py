@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,19 +62,25 @@ def label(rows: Sequence[ManifestRow], by: str) -> Labels:
         rows: In the order of the manifest; they are gone through twice and not held.
         by: `release.labels` of the recipe.
     """
-    faces = Counter(one.image_sha256 for one in rows)
+    faces_N = _alike(np.fromiter((one.image_sha256 for one in rows), "S64", len(rows)))
     attributes_NL = np.empty((len(rows), len(ATTRIBUTES)), np.int8)
     found: dict[str, int] = {}
     numbers_N = np.zeros(len(rows), np.int64)
     for index, one in enumerate(rows):
-        alone = faces[one.image_sha256] == 1
-        attributes_NL[index] = labels_of(one.tags.split(), faces[one.image_sha256])
-        name = class_name(CLASSES[by](one, alone)) if by in CLASSES else UNLABELLED
+        faces = int(faces_N[index])
+        attributes_NL[index] = labels_of(one.tags.split(), faces)
+        name = class_name(CLASSES[by](one, faces == 1)) if by in CLASSES else UNLABELLED
         numbers_N[index] = found.setdefault(name, len(found))
     names = sorted(found)
     places = np.empty(len(names), np.int64)
     places[[found[name] for name in names]] = np.arange(len(names))
     return Labels(by=by, attributes=attributes_NL, names=tuple(names), classes=places[numbers_N])
+
+
+def _alike(names_N: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """Count for each name how many are the same."""
+    _, which_N, counts = np.unique(names_N, return_inverse=True, return_counts=True)
+    return counts[which_N]
 
 
 def class_name(text: str) -> str:

@@ -6,15 +6,16 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.formats.crops import Crops, Published, one_line, whole
 from pipeline.formats.images import faults_of_bytes
+from pipeline.formats.stored_zip import StoredZip
 from pipeline.manifest import MANIFEST
 
 NAME = "stylegan.zip"
 LABELS = "dataset.json"  # at the root of the archive
-DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows
 
 
 def write(crops: Crops) -> None:
@@ -23,12 +24,11 @@ def write(crops: Crops) -> None:
     if path.exists():
         crops.tell(len(crops.rows))
         return
-    with whole(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
+    with whole(path) as aside, aside.open("wb") as file, StoredZip(file) as archive:
         for index, one in enumerate(crops.rows):
-            archive.writestr(_member(_name(index)), crops.store.get(one.crop_sha256))
+            archive.add(_name(index), [crops.store.get(one.crop_sha256)])
             crops.tell(1)
-        with archive.open(_member(LABELS), "w") as file:
-            file.writelines(part.encode() for part in _labels(crops))
+        archive.add(LABELS, _Labels(crops))
 
 
 def faults(release: Published) -> Iterator[str]:
@@ -100,24 +100,25 @@ def _faults_of_labels(archive: zipfile.ZipFile, release: Published) -> Iterator[
     yield from (f"{LABELS} labels {name!r}, which is not there" for name in sorted(known)[release.count :])
 
 
-def _labels(crops: Crops) -> Iterator[str]:
-    if crops.labels.target(0) is None:
-        yield json.dumps({"labels": None})
-        return
-    classes = {"classes": crops.labels.names} if crops.labels.in_classes else {}
-    head, tail = json.dumps({**classes, "labels": []}).rsplit("]", 1)
-    yield head
-    for index in range(len(crops.rows)):
-        pair: list[Any] = [_name(index), crops.labels.target(index)]
-        yield f"{', ' if index else ''}{json.dumps(pair)}"
-    yield f"]{tail}"
+@dataclass(frozen=True)
+class _Labels:
+    """The text of dataset.json, in pieces."""
+
+    crops: Crops
+
+    def __iter__(self) -> Iterator[bytes]:
+        labels = self.crops.labels
+        if labels.target(0) is None:
+            yield json.dumps({"labels": None}).encode()
+            return
+        classes = {"classes": labels.names} if labels.in_classes else {}
+        head, tail = json.dumps({**classes, "labels": []}).rsplit("]", 1)
+        yield head.encode()
+        for index in range(len(self.crops.rows)):
+            pair: list[Any] = [_name(index), labels.target(index)]
+            yield f"{', ' if index else ''}{json.dumps(pair)}".encode()
+        yield f"]{tail}".encode()
 
 
 def _name(index: int) -> str:
     return f"{index // 1000:05d}/img{index:08d}.png"
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name, DATE)
-    member.external_attr = 0o644 << 16
-    return member
