@@ -47,9 +47,9 @@ class Released:
 
     crops: int
     bytes: int  # of all files, links counted once
-    seconds: float
+    seconds: float  # of the processor
     peak_bytes: int
-    verify_s: float
+    verify_s: float  # of the processor
     verify_peak_bytes: int
     faults: int
 
@@ -133,15 +133,15 @@ def _released(crops: Path, count: int, progress: Progress) -> Released:
 
 
 def _alone(do: Callable[..., One], *words: object) -> tuple[One, float, int]:
-    """Do it in a process of its own; give also its seconds and the most memory that it took."""
+    """Do it in a process of its own; give also its processor seconds and the most memory that it took."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, do, *words).result()
 
 
 def _measured(do: Callable[..., One], *words: object) -> tuple[One, float, int]:
-    began = time.monotonic()
+    began = time.process_time()
     done = do(*words)
-    return done, time.monotonic() - began, peak()
+    return done, time.process_time() - began, peak()
 
 
 def _publish(crops: Path, count: int, folder: Path) -> Path:
