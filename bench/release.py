@@ -30,7 +30,7 @@ from pipeline.store import Store
 from pipeline.verify import verify
 
 CROPS = 100_000
-FEW = 1_000  # crops of a first release, which shows what memory a release takes however small it is
+FEW = 10_000  # crops of a first release, which shows what memory a release takes however small it is
 SIZE = 64  # pixels a side
 DRAWN = 300  # faces; each becomes many by a shift, a mirror, an order of colours and a little noise
 VERSION = 1
