@@ -15,7 +15,7 @@ from typing import Self
 from rich.console import Console
 
 from bench import boards as downloads
-from bench import cost, near, pool, tables
+from bench import cost, near, pool, release, tables
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
@@ -37,14 +37,15 @@ RUNS, PACE_POSTS, GAP_S, WINDOW_S = (1, 2, 3), 600, 0.05, 10.0
 HOSTS, SHARED_HOSTS, POSTS_PER_HOST, FAULT_SHARE = 50, 5, 200, 0.05
 KILL_HOSTS, KILL_POSTS, KILLS = 4, 500, 20
 COST_IMAGES = 1000
+CACHE = ROOT / "bench" / ".cache"  # what is drawn once and takes minutes
 ONE_DECODE = 60  # pictures
 OF_THE_POSTS = 5  # every fifth picture is shown to all ways: 120 of a board of 600
 
 ABOUT = """\
 Measure, as ratios in one run: how well and how fast faces are found on hard pictures as large as originals, the
 detection stage against the usual scripts on the same pictures of the sandbox, whole builds of the sandbox against what
-was drawn, the downloader against what is promised, by the boards' own logs, and the search for near hashes against a
-scan of all."""
+was drawn, the downloader against what is promised, by the boards' own logs, the search for near hashes against a scan
+of all, and what a large release takes."""
 MORE = """\
 Examples:
   python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
@@ -54,6 +55,7 @@ Examples:
   python -m bench --only build --posts 120   a quick look at whole builds
   python -m bench --only sources --posts 60  a quick look at the downloader, on a tenth of its boards
   python -m bench --only near                hashes that are near to each other, among up to two millions
+  python -m bench --only release --posts 60  a quick look at releases, of 10,000 crops in place of 100,000
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
 
@@ -84,7 +86,7 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
     """Measure; give what to know of the machine and the run, and the tables."""
     began, about, shown = time.monotonic(), machine(), list[Table]()
     with Progress() as progress:
-        cascade = only in {"sources", "near"} or find_cascade()
+        cascade = only in {"sources", "near", "release"} or find_cascade()
         if not cascade:
             about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
         if only in {None, "faces"}:
@@ -96,6 +98,8 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
             shown += sources(size / DEFAULT_POSTS, progress)
         if only in {None, "near"}:
             shown += tables.near(near.measure(size / DEFAULT_POSTS, progress))
+        if only in {None, "release"}:
+            shown.append(tables.release(*release.measure(_part(release.CROPS, size / DEFAULT_POSTS), CACHE, progress)))
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
     return about, shown
 
@@ -215,7 +219,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", choices=("faces", "detect", "processes", "build", "sources", "near"), help="measure this part alone"
+        "--only",
+        choices=("faces", "detect", "processes", "build", "sources", "near", "release"),
+        help="measure this part alone",
     )
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"

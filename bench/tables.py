@@ -15,6 +15,8 @@ from bench.missed import Count, Fate
 from bench.near import FAR, MILLION, NEW, WITHIN
 from bench.near import Measured as Near
 from bench.pool import BAD_SHARE, TIMEOUT_S, Pace, Peak, Saved
+from bench.release import FEW as FEW_CROPS
+from bench.release import SIZE, Released
 from bench.report import Table
 from bench.truth import Look, Rule, Score
 from bench.ways import Lap
@@ -34,6 +36,7 @@ ACCEPTED_PRECISION, FOUND_RECALL = 0.98, 0.95
 TWO_PROCESSES, DESPITE_HARM, WORKER_PEAK_BYTES, WORKER_MEGAPIXELS = 1.85, 0.90, 400e6, 36.5
 # What is promised of a million hashes, on one core.
 PAIRS_S, PAIRS_PEAK_BYTES, NEW_S = 60, 1e9, 1.0
+RELEASE_PEAK_BYTES = 500e6  # of 100,000 crops
 WEAKEST = 3  # characters that are named
 ENOUGH = 10  # faces of a character, below which a share says nothing
 
@@ -97,6 +100,35 @@ def _between(share: Share) -> str:
     """Write a share, and between which shares it lies at 95 %."""
     low, high = share.interval or (0.0, 1.0)
     return f"{share.value:.3f} ({low:.3f}–{high:.3f})" if share.value is not None else ""
+
+
+def release(few: Released, many: Released) -> Table:
+    """Tell what a release takes, however large it is."""
+    more = many.crops - few.crops
+    held = (many.peak_bytes - few.peak_bytes) / more if more else 0.0
+    columns = ["crops", "MB on disk", "seconds", "crops/s", "peak MB", "< 500 MB"]
+    columns += ["read again, s", "crops/s", "peak MB", "faults"]
+    rows = [
+        [
+            f"{one.crops:,}",
+            f"{one.bytes / 1e6:.0f}",
+            f"{one.seconds:.0f}",
+            f"{one.crops / one.seconds:.0f}",
+            f"{one.peak_bytes / 1e6:.0f}",
+            _HOLDS[one.peak_bytes < RELEASE_PEAK_BYTES],
+            f"{one.verify_s:.0f}",
+            f"{one.crops / one.verify_s:.0f}",
+            f"{one.verify_peak_bytes / 1e6:.0f}",
+            str(one.faults),
+        ]
+        for one in (few, many)
+    ]
+    note = (
+        f"Different crops of {SIZE} pixels, published in all formats with classes, and read again by `flow verify`; "
+        "each by a process of its own, whose peak is what it had resident at most; seconds are those of the processor. "
+        f"Beyond what {FEW_CROPS:,} crops take, each crop more holds {held:.0f} bytes."
+    )
+    return Table("A release in all formats", columns, rows, note)
 
 
 def faces_speed(measured: Measured) -> Table:

@@ -7,27 +7,33 @@ import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import __version__
 from pipeline.card import NOTHING_DECIDED, Agreement, write_card
 from pipeline.errors import StoreError, UsageError
-from pipeline.labels import ATTRIBUTES, labels_of
-from pipeline.manifest import MANIFEST, SUMS, ManifestRow, faults_of_sums, files_of, sha256_of, to_csv
-from pipeline.pixels import decode, encode_as, encode_png, resize
+from pipeline.formats import FORMATS, images
+from pipeline.formats.classes import NONE, Labels, label
+from pipeline.formats.crops import UNDER_WAY, Crops, whole
+from pipeline.labels import ATTRIBUTES
+from pipeline.manifest import COLUMNS, MANIFEST, SUMS, ManifestRow, csv_parts, faults_of_sums, files_of, sha256_of
+from pipeline.pixels import decode, encode_png, resize
 from pipeline.stage import StageReport
 from pipeline.store import Store, write_atomically
 
 SHEET_SIDE, SHEET_COLUMNS, SHEET_ROWS = 96, 12, 8  # pixels a crop; crops
-MAX_CROP_PIXELS = 4096 * 4096
-ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format knows
+LAYOUT = (
+    1  # raised when the same contents give other bytes, so that nothing half-written by an older one is gone on with
+)
+MARK = f"{UNDER_WAY}mark"  # of what an unfinished release is made
+
+One = TypeVar("One")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,52 +57,95 @@ class Contents:
 
     recipe_name: str
     recipe_toml: str
-    rows: Sequence[ManifestRow]
+    rows: Sequence[ManifestRow]  # in any order; may be made when they are asked for (`MadeRows`), several times
     reports: Sequence[StageReport]
     train_size: int  # pixels a side of faces.npy
-    formats: Sequence[str]  # beside images, manifest and arrays: "stylegan"
+    formats: Sequence[str]  # of `FORMATS`, beside images, manifest and arrays
+    labels: str = NONE  # what formats label a crop with: "attributes", or one of formats.classes.CLASSES
     quality: int = 95  # 1 to 100; of images that are no PNG
     agreement: Agreement = NOTHING_DECIDED  # how people decided, for the card
+
+
+class MadeRows(Sequence[ManifestRow], Generic[One]):
+    """Rows that are made each time they are asked for, so that a release of any size holds none of them.
+
+    Args:
+        items: One for each row.
+        make: Gives the same row for the same item, always.
+    """
+
+    def __init__(self, items: Sequence[One], make: Callable[[One], ManifestRow]) -> None:
+        self._items, self._make = items, make
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> ManifestRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> MadeRows[One]: ...
+    def __getitem__(self, index: int | slice) -> ManifestRow | MadeRows[One]:
+        """Make one row; a part of them is made later."""
+        if isinstance(index, slice):
+            return MadeRows(self._items[index], self._make)
+        return self._make(self._items[index])
 
 
 def publish(contents: Contents, store: Store, releases: Path, progress: Callable[[int, int], None]) -> Release:
     """Write the next release of a recipe aside and move it in place when it is whole.
 
-    If the last release has the same manifest and recipe, and is whole, it stands and nothing is written.
+    If the last release has the same manifest and recipe, and is whole, it stands and nothing is written. What a killed
+    run has left aside is gone on with if it was to be the same release; the bytes are those of an undisturbed one.
 
     Raises:
         UsageError: No crop was accepted.
         StoreError: The disk is full, or the folder cannot be written.
+        WorldError: A format needs a package that is not installed.
     """
     if not contents.rows:
         raise UsageError(
             f"{contents.recipe_name}: no crop is accepted yet, so there is nothing to publish; "
             "see `flow status` for what was dropped and `flow review list` for what waits"
         )
+    for name in contents.formats:
+        FORMATS[name].ready()
     folder = releases / contents.recipe_name
-    manifest = to_csv(contents.rows)
+    rows, splits = _arranged(contents.rows)
+    digest = hashlib.sha256()
+    for part in csv_parts(rows):
+        digest.update(part)
+    manifest_sha256 = digest.hexdigest()
     numbers = sorted(int(one.name) for one in folder.glob("[0-9]*") if one.is_dir() and one.name.isdecimal())
-    if numbers and _same(folder / f"{numbers[-1]:03d}", manifest, contents.recipe_toml):
+    if numbers and _same(folder / f"{numbers[-1]:03d}", manifest_sha256, contents.recipe_toml):
         path = folder / f"{numbers[-1]:03d}"
-        return Release(path=path, crops=len(contents.rows), manifest_sha256=_sha256(manifest), new=False)
+        return Release(path=path, crops=len(rows), manifest_sha256=manifest_sha256, new=False)
+    number = (numbers[-1] if numbers else 0) + 1
+    mark = [LAYOUT, __version__, manifest_sha256, contents.train_size, *contents.formats, contents.labels]
     try:
-        for left in folder.glob(".new-*"):
-            shutil.rmtree(left)
-        number = (numbers[-1] if numbers else 0) + 1
-        aside = folder / f".new-{number:03d}"
-        aside.mkdir(parents=True)
-        _write(aside, contents, manifest, store, progress)
+        aside = _aside(folder, f"{UNDER_WAY}{number:03d}", json.dumps([*mark, contents.quality]))
+        crops = Crops(
+            folder=aside,
+            rows=rows,
+            splits=splits,
+            labels=label(rows, contents.labels),
+            store=store,
+            train_size=contents.train_size,
+            quality=contents.quality,
+            tell=_teller(len(rows) * (1 + len(contents.formats)), progress),
+        )
+        _write(aside, contents, crops)
         aside.replace(folder / f"{number:03d}")
         _flush(folder)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written ({error.strerror}); free some space or choose --data") from error
-    return Release(path=folder / f"{number:03d}", crops=len(contents.rows), manifest_sha256=_sha256(manifest), new=True)
+    return Release(path=folder / f"{number:03d}", crops=len(rows), manifest_sha256=manifest_sha256, new=True)
 
 
 def report_json(reports: Sequence[StageReport]) -> str:
     """Write the counts of every stage; no times, so that the same dataset gives the same bytes."""
     stages = [{"stage": one.stage, "seen": one.seen, "kept": one.kept, "dropped": one.dropped} for one in reports]
-    return json.dumps({"kaoset": __version__, "stages": stages}, indent=2) + "\n"
+    # What columns there were tells a later kaoset, which may have more, what to expect of this release.
+    return json.dumps({"kaoset": __version__, "columns": COLUMNS, "stages": stages}, indent=2) + "\n"
 
 
 def find_release(releases: Path, name: str | None) -> Path:
@@ -122,90 +171,102 @@ def _is_release(path: Path) -> bool:
         return False
 
 
-def _write(
-    aside: Path, contents: Contents, manifest: bytes, store: Store, progress: Callable[[int, int], None]
-) -> None:
-    rows = sorted(contents.rows, key=lambda one: one.crop_sha256)
-    size = contents.train_size
-    (aside / "images").mkdir()
-    in_image = pd.Series([one.image_sha256 for one in rows]).value_counts()
-    labels = [labels_of(one.tags.split(), int(in_image[one.image_sha256])) for one in rows]
-    sheet = _Sheet(len(rows))
-    # Written, not mapped into memory: on a full disk a mapped file ends the process with a bus error.
-    with (aside / "faces.npy").open("wb") as faces:
-        head = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), size, size, 3)}
-        np.lib.format.write_array_header_1_0(faces, head)
-        for index, one in enumerate(rows):
-            png = store.get(one.crop_sha256)
-            pixels_HWC = decode(png, max_pixels=MAX_CROP_PIXELS)
-            (aside / one.file).write_bytes(_encoded(Path(one.file).suffix, png, pixels_HWC, contents.quality))
-            faces.write(resize(pixels_HWC, size).tobytes())
-            sheet.add(index, pixels_HWC)
-            progress(index + 1, len(rows))
-    if "stylegan" in contents.formats:
-        _write_stylegan(aside / "stylegan.zip", rows, store)
-    _write_array(aside / "labels.npy", np.stack(labels))
-    _write_text(aside / "labels.json", json.dumps(ATTRIBUTES, indent=2) + "\n")
-    write_atomically(aside / MANIFEST, manifest)
+def _arranged(rows: Sequence[ManifestRow]) -> tuple[MadeRows[int], dict[str, NDArray[np.int64]]]:
+    """Sort rows by crop SHA-256, and say which are in which split, by their places alone."""
+    names: dict[str, int] = {}
+    keys_N, splits_N = np.empty(len(rows), "S64"), np.empty(len(rows), np.int64)
+    for index, one in enumerate(rows):
+        keys_N[index], splits_N[index] = one.crop_sha256, names.setdefault(one.split, len(names))
+    order_N = np.argsort(keys_N, kind="stable")
+    splits_N = splits_N[order_N]
+    made = MadeRows(range(len(rows)), lambda index: rows[int(order_N[index])])
+    return made, {name: np.flatnonzero(splits_N == names[name]) for name in sorted(names)}
+
+
+def _aside(folder: Path, name: str, mark: str) -> Path:
+    """Give the folder that is written to: what was left of the same release, or an empty one."""
+    for left in folder.glob(f"{UNDER_WAY}*"):
+        if left.name != name or not (left / MARK).is_file() or (left / MARK).read_text("utf-8") != mark:
+            shutil.rmtree(left)
+    aside = folder / name
+    aside.mkdir(parents=True, exist_ok=True)
+    write_atomically(aside / MARK, mark.encode())
+    return aside
+
+
+def _teller(total: int, progress: Callable[[int, int], None]) -> Callable[[int], None]:
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, total)
+
+    return tell
+
+
+def _write(aside: Path, contents: Contents, crops: Crops) -> None:
+    images.write(crops)
+    for name in contents.formats:
+        FORMATS[name].write(crops)
+    _write_labels(aside, crops.labels)
+    with whole(aside / MANIFEST) as path, path.open("wb") as file:
+        file.writelines(csv_parts(crops.rows))
     _write_text(aside / "recipe.toml", contents.recipe_toml)
     _write_text(aside / "report.json", report_json(contents.reports))
-    write_atomically(aside / "contact_sheet.png", encode_png(sheet.pixels_HWC))
+    write_atomically(aside / "contact_sheet.png", encode_png(_sheet(crops)))
     write_card(aside, contents.agreement)
-    sums = [f"{sha256_of(path)}  {path.relative_to(aside).as_posix()}" for path in files_of(aside)]
-    _write_text(aside / SUMS, "\n".join(sums) + "\n")
+    _seal(aside)
 
 
-def _write_stylegan(path: Path, rows: Sequence[ManifestRow], store: Store) -> None:
-    """Write what the dataset_tool.py of StyleGAN2-ADA and 3 would: numbered PNGs and dataset.json, stored."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for index, one in enumerate(rows):
-            archive.writestr(_member(f"{index // 1000:05d}/img{index:08d}.png"), store.get(one.crop_sha256))
-        archive.writestr(_member("dataset.json"), json.dumps({"labels": None}))
+def _write_labels(aside: Path, labels: Labels) -> None:
+    _write_array(aside / "labels.npy", labels.attributes)
+    _write_text(aside / "labels.json", json.dumps(ATTRIBUTES, indent=2) + "\n")
+    if labels.in_classes:
+        _write_array(aside / "classes.npy", labels.classes)
+        _write_text(aside / "classes.json", json.dumps(labels.names, indent=2, ensure_ascii=False) + "\n")
 
 
-def _encoded(suffix: str, png: bytes, pixels_HWC: NDArray[np.uint8], quality: int) -> bytes:
-    """Give a crop in the format of its file; a PNG is the crop itself, byte for byte."""
-    return png if suffix == ".png" else encode_as(pixels_HWC, suffix[1:], quality)
+def _seal(aside: Path) -> None:
+    """Clear up what a kill left half-written, and write the checksums of all else."""
+    with whole(aside / SUMS) as path, path.open("w", encoding="utf-8", newline="\n") as file:
+        for one in files_of(aside):
+            if one.name.startswith(UNDER_WAY) and one not in {path, aside / MARK}:
+                one.unlink()
+            elif not one.name.startswith(UNDER_WAY) and one.name != SUMS:
+                file.write(f"{sha256_of(one)}  {one.relative_to(aside).as_posix()}\n")
+    (aside / MARK).unlink()
+    os.sync()  # a flush for each of the many files would take minutes
 
 
-class _Sheet:
-    """A grid of crops spread evenly over the release."""
-
-    def __init__(self, crops: int) -> None:
-        shown = min(crops, SHEET_COLUMNS * SHEET_ROWS)
-        self._places = {int(index): place for place, index in enumerate(np.linspace(0, crops - 1, shown).astype(int))}
-        rows = -(-shown // SHEET_COLUMNS)
-        wide = min(shown, SHEET_COLUMNS)
-        self.pixels_HWC = np.full((rows * SHEET_SIDE, wide * SHEET_SIDE, 3), 255, np.uint8)
-
-    def add(self, index: int, pixels_HWC: NDArray[np.uint8]) -> None:
-        """Show the crop with that number, if it is one of the chosen."""
-        if index not in self._places:
-            return
-        row, column = divmod(self._places[index], SHEET_COLUMNS)
+def _sheet(crops: Crops) -> NDArray[np.uint8]:
+    """Draw a grid of crops spread evenly over the release."""
+    shown = min(len(crops.rows), SHEET_COLUMNS * SHEET_ROWS)
+    rows, wide = -(-shown // SHEET_COLUMNS), min(shown, SHEET_COLUMNS)
+    pixels_HWC = np.full((rows * SHEET_SIDE, wide * SHEET_SIDE, 3), 255, np.uint8)
+    for place, index in enumerate(np.linspace(0, len(crops.rows) - 1, shown).astype(int)):
+        row, column = divmod(place, SHEET_COLUMNS)
         top, left = row * SHEET_SIDE, column * SHEET_SIDE
-        self.pixels_HWC[top : top + SHEET_SIDE, left : left + SHEET_SIDE] = resize(pixels_HWC, SHEET_SIDE)
+        crop_HWC = decode(crops.store.get(crops.rows[int(index)].crop_sha256), max_pixels=images.MAX_CROP_PIXELS)
+        pixels_HWC[top : top + SHEET_SIDE, left : left + SHEET_SIDE] = resize(crop_HWC, SHEET_SIDE)
+    return pixels_HWC
 
 
-def _same(last: Path, manifest: bytes, recipe_toml: str) -> bool:
+def _same(last: Path, manifest_sha256: str, recipe_toml: str) -> bool:
     try:
-        same = (last / MANIFEST).read_bytes() == manifest and (last / "recipe.toml").read_text("utf-8") == recipe_toml
+        same = (
+            sha256_of(last / MANIFEST) == manifest_sha256 and (last / "recipe.toml").read_text("utf-8") == recipe_toml
+        )
         return same and next(faults_of_sums(last), None) is None
     except OSError:
         return False
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(name, ZIP_DATE)
-    member.external_attr = 0o644 << 16
-    return member
 
 
 def _write_text(path: Path, text: str) -> None:
     write_atomically(path, text.encode())
 
 
-def _write_array(path: Path, array: NDArray[np.int8]) -> None:
+def _write_array(path: Path, array: NDArray[Any]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_atomically(path, buffer.getvalue())
@@ -219,7 +280,3 @@ def _flush(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

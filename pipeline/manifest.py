@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ from pipeline.records import FaceCrop, Image, Post, ReviewDecision
 
 MANIFEST = "data_manifest.csv"
 SUMS = "SHA256SUMS"
+ROWS_AT_ONCE = 2000
 FORMULA_STARTS = (
     "=",
     "+",
@@ -124,10 +127,20 @@ def row(
 
 def to_csv(rows: Iterable[ManifestRow]) -> bytes:
     """Write rows, sorted by crop SHA-256, as UTF-8 with Unix line ends; the same rows give the same bytes."""
-    frame = pd.DataFrame([dataclasses.asdict(one) for one in rows], columns=list(COLUMNS))
-    text = io.StringIO()
-    frame.sort_values("crop_sha256", kind="stable").to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue().encode()
+    return b"".join(csv_parts(sorted(rows, key=lambda one: one.crop_sha256)))
+
+
+def csv_parts(rows: Iterable[ManifestRow]) -> Iterator[bytes]:
+    """Write rows that are sorted already, some at a time, so that any number of them needs little memory."""
+    rows = iter(rows)
+    kinds = {field.name: str(field.type) for field in dataclasses.fields(ManifestRow) if field.type != "str"}
+    some = list(islice(rows, ROWS_AT_ONCE))
+    yield pd.DataFrame(columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n").encode()
+    while some:
+        # Typed, because pandas would guess the types of each part by what happens to be in it.
+        frame = pd.DataFrame({name: [getattr(one, name) for one in some] for name in COLUMNS}).astype(kinds)
+        yield frame.to_csv(index=False, header=False, lineterminator="\n").encode()
+        some = list(islice(rows, ROWS_AT_ONCE))
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -179,26 +192,44 @@ def unquoted(text: str) -> str:
 
 def faults_of_sums(release: Path) -> Iterator[str]:
     """Compare every file of a release with SHA256SUMS, and name what is missing, strange or changed."""
+    stated: dict[str, bytes] = {}
     try:
-        lines = (release / SUMS).read_text("utf-8").splitlines()
+        with (release / SUMS).open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if not (said := _SUM.fullmatch(line)):
+                    yield f"{SUMS}: line {number} is no checksum"
+                elif said["name"] in stated:
+                    yield f"{SUMS}: {said['name']} is there twice"
+                else:
+                    stated[said["name"]] = bytes.fromhex(said["digest"])
     except (OSError, UnicodeDecodeError):
         yield f"{SUMS}: missing or not readable"
         return
-    stated = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    there = {path.relative_to(release).as_posix(): path for path in files_of(release)} if release.is_dir() else {}
-    there.pop(SUMS, None)
-    for name in sorted(stated.keys() - there.keys()):
-        yield f"{name}: missing"
-    for name in sorted(there.keys() - stated.keys()):
-        yield f"{name}: does not belong to the release"
-    for name in sorted(there.keys() & stated.keys()):
-        if sha256_of(there[name]) != stated[name]:
+    for path in files_of(release):
+        name = path.relative_to(release).as_posix()
+        if name == SUMS:
+            continue
+        digest = stated.pop(name, None)
+        if path.is_symlink():
+            yield f"{name}: a link that may lead anywhere; a release holds its files itself"
+        elif digest is None:
+            yield f"{name}: does not belong to the release"
+        elif sha256_of(path) != digest.hex():
             yield f"{name}: changed since it was published"
+    yield from (f"{name}: missing" for name in sorted(stated))
 
 
-def files_of(release: Path) -> list[Path]:
-    """List every file of a release, sorted."""
-    return sorted(path for path in release.rglob("*") if path.is_file())
+_SUM = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)\n?")
+
+
+def files_of(release: Path) -> Iterator[Path]:
+    """Give every file of a release, sorted, with no more in memory than the names of one folder."""
+    for name in sorted(one.name for one in os.scandir(release)):
+        path = release / name
+        if path.is_dir() and not path.is_symlink():
+            yield from files_of(path)
+        elif path.is_file() or path.is_symlink():
+            yield path
 
 
 def sha256_of(path: Path) -> str:

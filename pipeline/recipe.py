@@ -346,8 +346,10 @@ class ReleaseSection(_Section):
     """Of the crops in `images/`; arrays and zip are made from the crops themselves, whatever is chosen here."""
     quality: int = Field(95, ge=1, le=100)
     """Of `jpg` and `webp`, which lose something."""
-    formats: tuple[Literal["stylegan"], ...] = ("stylegan",)
-    """`stylegan`: the zip that StyleGAN2-ADA, StyleGAN3 and R3GAN read; the crop size must be a power of two."""
+    formats: tuple[Literal["stylegan", "imagefolder", "huggingface", "webdataset", "parquet"], ...] = ("stylegan",)
+    """What other programs read: README has the table; `stylegan` needs a crop size that is a power of two."""
+    labels: Literal["none", "attributes", "character", "hair", "eyes", "label"] = "none"
+    """What crops are labelled with: 34 attributes, or one class: a character, a colour, or what a person said."""
     split_by: Literal["family", "episode"] = "family"
     """What stays in one split: near-copies (`family`), or all of one film as well (`episode`)."""
     contact: str = ""
@@ -408,6 +410,8 @@ class Recipe(_Section):
             raise ValueError(f"two sources are named {max(names, key=names.count)}; give each its own `name`")
         if "stylegan" in self.release.formats and self.crop.size & (self.crop.size - 1):
             raise ValueError(f"crop.size is {self.crop.size}; the stylegan format needs a power of two")
+        if "imagefolder" in self.release.formats and self.release.labels == "attributes":
+            raise ValueError("release.labels is 'attributes', but a folder is one class; choose another, or none")
         return self
 
     def to_toml(self) -> str:

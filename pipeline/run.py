@@ -30,7 +30,7 @@ from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, at_hand
 from pipeline.detectors import build as build_detector
 from pipeline.errors import BoardError, IncompleteError, RecipeError, UsageError
-from pipeline.export import Contents, Release, publish
+from pipeline.export import Contents, MadeRows, Release, publish
 from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
@@ -488,21 +488,22 @@ class Build:
             reports=[*self.reports, done],
             train_size=self.recipe.train.size,
             formats=self.recipe.release.formats,
+            labels=self.recipe.release.labels,
             quality=self.recipe.release.quality,
             agreement=agreement(self.catalog.all_decisions(), self._sure),
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
 
-    def _rows(self, crops: Iterable[FaceCrop]) -> list[ManifestRow]:
+    def _rows(self, crops: Sequence[FaceCrop]) -> Sequence[ManifestRow]:
         decisions = self.catalog.decisions()
-        rows = []
-        for crop in crops:
+
+        def make(crop: FaceCrop) -> ManifestRow:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
-            decision = decisions.get(crop.sha256)
-            rows.append(row(crop, image, post, decision, crop.split, self.recipe.release.image_format))
-        return rows
+            return row(crop, image, post, decisions.get(crop.sha256), crop.split, self.recipe.release.image_format)
+
+        return MadeRows(crops, make)
 
     def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:
         """Send what the last stage kept through *stage*, which has judged those named *beside* already."""

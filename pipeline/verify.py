@@ -3,122 +3,200 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterator
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
+from pipeline import __version__
 from pipeline.errors import UsageError
-from pipeline.labels import ATTRIBUTES
-from pipeline.manifest import MANIFEST, faults_of_sums, read_csv, sha256_of
-from pipeline.pixels import BadImage, inspect
+from pipeline.formats import FORMATS, images
+from pipeline.formats.classes import CLASSES, NONE, UNLABELLED, Labels
+from pipeline.formats.crops import Listing, Published, one_line
+from pipeline.manifest import MANIFEST, faults_of_sums
 
-MAX_CROP_PIXELS = 4096 * 4096
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}
+# The columns of the first manifests ever written; which others there are, a release says in its report.json.
+OLDEST = ("crop_sha256", "file", "size", "family", "split", "image_sha256")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # of a split
 
 
 def verify(release: Path) -> list[str]:
     """Read a whole release again by its readers' rules and name every fault; an empty list means it is sound.
 
+    An older release is held to what it promised: the formats of its recipe, the columns of its report.
+
     Raises:
         UsageError: There is no release at that path.
+        WorldError: A format is read by a package that is not installed.
     """
     if not release.is_dir():
         raise UsageError(f"{release}: no such release; `flow status` lists them")
     if not (release / MANIFEST).is_file():
         return [f"{MANIFEST}: missing, so this is no release"]
-    faults = list(faults_of_sums(release))
+    return [*faults_of_sums(release), *_faults_of_contents(release)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Promised:
+    """What a release says that it holds."""
+
+    formats: Sequence[str] = ()
+    labels: str = NONE
+    train_size: int | None = None
+
+
+class _Counts:
+    """What is to be known of all rows before anything is held against them."""
+
+    def __init__(self, rows: Listing) -> None:
+        self.faults: list[str] = []
+        self.count, self.sizes, self.splits = 0, set[str](), Counter[str]()
+        self._last, self._split_of = "", dict[str, str]()
+        self._divided = set[str]()
+        for row in rows:
+            self._add(row)
+        self.faults += [f"{MANIFEST}: family {one} stands in more than one split" for one in sorted(self._divided)]
+
+    def _add(self, row: Mapping[str, str]) -> None:
+        self.count += 1
+        sha256, split = row["crop_sha256"], row["split"]
+        if not _SHA256.fullmatch(sha256):
+            self.faults.append(f"{MANIFEST}: row {self.count}: {sha256!r} is no crop_sha256")
+        if not _NAME.fullmatch(split):
+            self.faults.append(f"{MANIFEST}: row {self.count}: {split!r} is no split")
+        if sha256 == self._last:
+            self.faults.append(f"{MANIFEST}: {sha256} is there twice")
+        elif sha256 < self._last:
+            self.faults.append(f"{MANIFEST}: rows are not sorted by crop_sha256, see row {self.count}")
+        if self._split_of.setdefault(row["family"], split) != split:
+            self._divided.add(row["family"])
+        self._last = sha256
+        self.sizes.add(row["size"])
+        self.splits[split] += 1
+
+
+def _faults_of_contents(release: Path) -> Iterator[str]:
+    rows = Listing(release / MANIFEST)
     try:
-        frame = read_csv(release / MANIFEST)
+        columns = rows.columns()
+        missing = [name for name in OLDEST if name not in columns]
+        if missing:
+            yield f"{MANIFEST}: lacks {', '.join(missing)}"
+            return
+        counts = _Counts(rows)
     except UsageError as error:
-        return [*faults, str(error)]
-    faults += _faults_of_images(release, frame)
-    faults += _faults_of_arrays(release, frame)
-    faults += _faults_of_zip(release, frame)
-    faults += _faults_of_report(release, frame)
-    return faults
-
-
-def _faults_of_images(release: Path, frame: pd.DataFrame) -> Iterator[str]:
-    if list(frame["crop_sha256"]) != sorted(set(frame["crop_sha256"])):
-        yield f"{MANIFEST}: rows are not sorted by crop_sha256, or one is there twice"
-    for sha256, file, size in zip(frame["crop_sha256"], frame["file"], frame["size"], strict=True):
-        path = release / file
-        if path.suffix not in _FORMATS or file != f"images/{sha256}{path.suffix}":
-            yield f"{MANIFEST}: {file} is not named by its crop_sha256"
-        elif path.is_file():
-            yield from _faults_of_image(path, sha256, size)
-        else:
-            yield f"{file}: in the manifest, but missing"
-    splits_of = frame.groupby("family")["split"].nunique()
-    for family in splits_of[splits_of > 1].index:
-        yield f"{MANIFEST}: family {family} stands in more than one split"
-
-
-def _faults_of_image(path: Path, sha256: str, size: str) -> Iterator[str]:
-    if path.suffix == ".png" and sha256_of(path) != sha256:
-        yield f"images/{path.name}: its bytes are not those of crop_sha256"
-    try:
-        still = inspect(path.read_bytes(), max_pixels=MAX_CROP_PIXELS)
-    except BadImage as bad:
-        yield f"images/{path.name}: does not decode ({bad.reason})"
+        yield str(error)
         return
-    if still.format != _FORMATS[path.suffix]:
-        yield f"images/{path.name}: holds a {still.format}"
-    if not size.isdecimal() or (still.width, still.height) != (int(size), int(size)):
-        yield f"images/{path.name}: {still.width}x{still.height} pixels, {size}x{size} expected"
-
-
-def _faults_of_arrays(release: Path, frame: pd.DataFrame) -> Iterator[str]:
-    for name, tail in {"faces.npy": 4, "labels.npy": 2}.items():
-        try:
-            array = np.load(release / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            yield f"{name}: not readable ({str(error).splitlines()[0]})"
-            continue
-        if array.ndim != tail or len(array) != len(frame):
-            yield f"{name}: shape {array.shape} does not fit {len(frame)} rows"
-        elif name == "faces.npy" and (array.dtype != np.uint8 or array.shape[1] != array.shape[2]):
-            yield f"{name}: {array.dtype} {array.shape}, square uint8 expected"
-        elif name == "labels.npy" and (array.shape[1] != len(ATTRIBUTES) or not np.isin(array, (-1, 0, 1)).all()):
-            yield f"{name}: {array.shape}, {len(ATTRIBUTES)} labels of -1, 0 or 1 expected"
-
-
-def _faults_of_zip(release: Path, frame: pd.DataFrame) -> Iterator[str]:
-    """By the rules of StyleGAN's reader: sorted names, all images alike, square, power of two, labels cover all."""
-    path = release / "stylegan.zip"
-    if not path.exists():
+    yield from counts.faults
+    yield from _faults_of_report(release, columns, counts.count)
+    promised = yield from _promised(release)
+    labels = yield from _labels(release, counts.count, promised.labels)
+    if any("is no " in fault for fault in counts.faults):  # such a name may lead anywhere
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-            names = archive.namelist()
-            labels = json.loads(archive.read("dataset.json"))["labels"]
-            labelled = None if labels is None else len(labels)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        yield f"stylegan.zip: not readable ({error})"
-        return
-    images = [name for name in names if name.endswith(".png")]
-    if broken:
-        yield f"stylegan.zip: {broken} is damaged"
-    if len(images) != len(frame) or sorted(images) != images:
-        yield f"stylegan.zip: {len(images)} sorted images expected to be {len(frame)}"
-    if labelled not in {None, len(images)}:
-        yield "stylegan.zip: labels do not cover every image"
-    sizes = {int(size) for size in frame["size"] if size.isdecimal()}
-    if len(sizes) > 1 or any(size & (size - 1) for size in sizes):
-        yield f"stylegan.zip: sizes {sorted(sizes)}, one power of two expected"
+    published = Published(
+        folder=release,
+        rows=rows,
+        count=counts.count,
+        sizes=frozenset(counts.sizes),
+        splits=dict(sorted(counts.splits.items())),
+        labels=labels,
+        train_size=promised.train_size,
+    )
+    yield from images.faults(published)
+    for name in promised.formats:
+        yield from FORMATS[name].faults(published)
 
 
-def _faults_of_report(release: Path, frame: pd.DataFrame) -> Iterator[str]:
+def _promised(release: Path) -> Generator[str, None, _Promised]:
+    """Read in its recipe what the release should hold; an older recipe says less, and so promises less."""
     try:
-        stages = json.loads((release / "report.json").read_text("utf-8"))["stages"]
-        for one in stages:
+        recipe = tomllib.loads((release / "recipe.toml").read_text("utf-8"))
+        section, train = recipe.get("release", {}), recipe.get("train", {})
+        formats, labels, size = section.get("formats"), section.get("labels", NONE), train.get("size")
+        formats = [str(name) for name in (_there(release) if formats is None else formats)]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        yield f"recipe.toml: not readable ({one_line(error)})"
+        return _Promised()
+    unknown = [name for name in formats if name not in FORMATS]
+    yield from (f"recipe.toml: {name!r} is a format that kaoset {__version__} does not know" for name in unknown)
+    return _Promised(
+        formats=[name for name in formats if name in FORMATS],
+        labels=str(labels),
+        train_size=size if isinstance(size, int) else None,
+    )
+
+
+def _there(release: Path) -> list[str]:
+    """Give the formats of a release whose recipe knew no other than this one."""
+    return ["stylegan"] if (release / "stylegan.zip").exists() else []
+
+
+def _labels(release: Path, count: int, by: str) -> Generator[str, None, Labels | None]:
+    """Read what is known of each crop; None where that cannot be told."""
+    attributes_NL, classes_N, names = None, np.zeros(count, np.int64), [UNLABELLED]
+    try:
+        known = _names(release / "labels.json")
+        attributes_NL = _array(release / "labels.npy", (count, len(known)), np.int8)
+        if not np.isin(attributes_NL, (-1, 0, 1)).all():
+            yield "labels.npy: labels of -1, 0 or 1 expected"
+            return None
+        if by in CLASSES:
+            names = _names(release / "classes.json")
+            if names != sorted(set(names)) or any("/" in one or one.startswith(".") for one in names):
+                yield "classes.json: sorted names of folders expected, each once"
+                return None
+            classes_N = _array(release / "classes.npy", (count,), np.int64)
+            if not ((classes_N >= 0) & (classes_N < len(names))).all():
+                yield f"classes.npy: a class beyond the {len(names)} of classes.json"
+                return None
+    except ValueError as error:
+        yield one_line(error)
+        return None
+    return Labels(by=by, attributes=attributes_NL, names=names, classes=classes_N)
+
+
+def _names(path: Path) -> list[str]:
+    """Read a list of names.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        names = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name}: not readable ({one_line(error)})") from error
+    if not isinstance(names, list) or not all(isinstance(one, str) and one and "\0" not in one for one in names):
+        raise ValueError(f"{path.name}: a list of names expected")
+    return names
+
+
+def _array(path: Path, shape: tuple[int, ...], kind: type) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path.name}: not readable ({one_line(error)})") from error
+    if array.shape != shape or array.dtype != kind:
+        raise ValueError(f"{path.name}: {array.dtype} {array.shape}, {np.dtype(kind)} {shape} expected")
+    return array
+
+
+def _faults_of_report(release: Path, columns: Sequence[str], count: int) -> Iterator[str]:
+    try:
+        report = json.loads((release / "report.json").read_text("utf-8"))
+        for one in report["stages"]:
             if one["seen"] != one["kept"] + sum(one["dropped"].values()):
                 yield f"report.json: {one['stage']} saw {one['seen']}, but its counts do not add up"
-        if stages[-1]["kept"] != len(frame):
-            yield f"report.json: {stages[-1]['kept']} crops stated, {len(frame)} in the manifest"
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        yield f"report.json: not readable ({error})"
+        if report["stages"][-1]["kept"] != count:
+            yield f"report.json: {report['stages'][-1]['kept']} crops stated, {count} in the manifest"
+        stated = report.get("columns", columns)
+        if list(stated) != list(columns):
+            yield f"{MANIFEST}: its columns are not those that report.json states"
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        yield f"report.json: not readable ({one_line(error)})"

@@ -3,52 +3,42 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import weakref
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import make
 import numpy as np
 import PIL.Image
 import pytest
+import released
 
 from pipeline.errors import UsageError
-from pipeline.export import Contents, Release, find_release, publish
-from pipeline.manifest import row
-from pipeline.pixels import encode_png
-from pipeline.stage import StageReport
+from pipeline.export import Contents, MadeRows, Release, find_release, publish
+from pipeline.manifest import COLUMNS, ManifestRow
 from pipeline.store import Store
 from pipeline.verify import verify
 
-SIZE = 64
+SIZE = released.SIZE
 
 
 def _contents(store: Store, count: int = 5, image_format: str = "png") -> Contents:
-    rows = []
-    for seed in range(count):
-        pixels_HWC = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
-        crop = make.face_crop(seed, sha256=store.put(encode_png(pixels_HWC)), size=SIZE, family=f"f{seed}")
-        post = make.post(seed, tags=("solo", "blue_hair"))
-        rows.append(row(crop, make.image(seed), post, None, ("train", "test")[seed % 2], image_format))
-    done = StageReport(stage="export", seen=count, kept=count, dropped={}, judged=0, seconds=1.0)
-    return Contents(
-        recipe_name="r", recipe_toml='name = "r"\n', rows=rows, reports=[done], train_size=32, formats=("stylegan",)
-    )
+    return released.contents(store, count, formats=("stylegan",), image_format=image_format)
 
 
 def _publish(contents: Contents, store: Store, releases: Path) -> Release:
-    return publish(contents, store, releases, lambda _done, _total: None)
+    return released.release(contents, store, releases)
 
 
 @pytest.fixture
 def release(store: Store, tmp_path: Path) -> Path:
     return _publish(_contents(store), store, tmp_path / "releases").path
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_release_is_sound(release: Path) -> None:
@@ -63,7 +53,7 @@ def test_the_same_contents_give_the_same_bytes(store: Store, tmp_path: Path) -> 
     one = _publish(contents, store, tmp_path / "a")
     other = _publish(replace(contents, rows=contents.rows[::-1]), store, tmp_path / "b")
 
-    assert _files(one.path) == _files(other.path)
+    assert released.files(one.path) == released.files(other.path)
 
 
 @pytest.mark.parametrize("image_format", ["jpg", "webp"])
@@ -73,7 +63,7 @@ def test_crops_may_be_published_in_another_format(image_format: str, store: Stor
     made = [_publish(contents, store, tmp_path / where).path for where in ("a", "b")]
     plain = _publish(_contents(store), store, tmp_path / "c").path
 
-    assert _files(made[0]) == _files(made[1])
+    assert released.files(made[0]) == released.files(made[1])
     assert verify(made[0]) == []
     assert (made[0] / "faces.npy").read_bytes() == (plain / "faces.npy").read_bytes()
     assert (made[0] / "stylegan.zip").read_bytes() == (plain / "stylegan.zip").read_bytes()
@@ -131,8 +121,8 @@ def test_a_damaged_release_is_published_again(store: Store, tmp_path: Path) -> N
     assert (again.path.name, again.new, verify(again.path)) == ("002", True, [])
 
 
-def test_what_a_killed_run_left_aside_is_never_taken_for_a_release(store: Store, tmp_path: Path) -> None:
-    """A half-written folder is cleared away by the next run."""
+def test_what_is_left_of_another_release_is_cleared_away(store: Store, tmp_path: Path) -> None:
+    """It is never taken for a release, nor gone on with."""
     left = tmp_path / "r" / ".new-001"
     left.mkdir(parents=True)
     (left / "data_manifest.csv").write_text("half")
@@ -141,6 +131,94 @@ def test_what_a_killed_run_left_aside_is_never_taken_for_a_release(store: Store,
 
     assert sorted(one.name for one in (tmp_path / "r").iterdir()) == ["001"]
     assert verify(release.path) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import released
+from pipeline.formats import images, webdataset
+from pipeline.store import Store
+from pipeline.export import publish
+images.PART, webdataset.SHARD = 3, 2
+folder, at = Path(sys.argv[1]), int(sys.argv[2])
+store = Store(folder / "store")
+
+def progress(done, total):
+    with (folder / "seen").open("a") as file:
+        file.write(f"{done} ")
+    if done >= at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+publish(released.contents(store, 10, labels="hair"), store, folder / "releases", progress)
+"""
+
+
+def test_a_killed_publication_is_gone_on_with(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any point: no half release is ever seen, what is whole is not made again, and the bytes are the same."""
+    monkeypatch.setattr("pipeline.formats.webdataset.SHARD", 2)
+    made = released.contents(store, 10, labels="hair")
+    plain = released.release(made, store, tmp_path / "plain").path
+    points = [1, 4, 8, 11, 25, 32, 47, 51, 60, 10**9]  # of 60: crops, then each format in turn
+    codes, first = [], []
+    for at in points:
+        (tmp_path / "seen").unlink(missing_ok=True)
+        words = [sys.executable, "-c", KILLED, str(tmp_path), str(at)]
+        paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+        codes.append(subprocess.run(words, env={**os.environ, "PYTHONPATH": paths}, check=False).returncode)
+        first.append(int((tmp_path / "seen").read_text().split()[0]))
+        seen = [one.name for one in (tmp_path / "releases" / "r").glob("[0-9]*")]
+        assert seen == (["001"] if at == points[-1] else [])
+
+    assert codes == [-signal.SIGKILL] * (len(points) - 1) + [0]
+    assert first == [0, 0, 3, 6, 10, 10, 10, 10, 10, 10]  # how many crops were not made again
+    assert [one.name for one in (tmp_path / "releases" / "r").iterdir()] == ["001"]
+    assert released.files(tmp_path / "releases" / "r" / "001") == released.files(plain)
+
+
+def test_what_a_power_cut_left_of_a_receipt_is_not_trusted(store: Store, tmp_path: Path) -> None:
+    """A receipt for more faces than the array holds: all of them are made again."""
+    made = released.contents(store, 5)
+    plain = released.release(made, store, tmp_path / "plain").path
+
+    def stop(done: int, _total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(made, store, tmp_path / "cut", stop)
+    (tmp_path / "cut" / "r" / ".new-001" / ".new-receipt").write_text("4")
+    os.truncate(tmp_path / "cut" / "r" / ".new-001" / ".new-faces.npy", 200)
+
+    assert released.files(released.release(made, store, tmp_path / "cut").path) == released.files(plain)
+
+
+class Row(ManifestRow):
+    """A row that tells when it is let go."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_rows_are_not_held(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release holds as many rows as are written at once, however many there are."""
+    monkeypatch.setattr("pipeline.manifest.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("pipeline.formats.parquet.GROUP", 2)
+    made = released.contents(store, 20)
+    alive: list[weakref.ref[Row]] = []
+    most = 0
+
+    def make(one: ManifestRow) -> ManifestRow:
+        nonlocal most
+        row = Row(**{name: getattr(one, name) for name in COLUMNS})
+        alive.append(weakref.ref(row))
+        most = max(most, sum(held() is not None for held in alive))
+        return row
+
+    rows = MadeRows(made.rows, make)
+    release = released.release(replace(made, rows=rows), store, tmp_path / "made").path
+
+    assert released.files(release) == released.files(released.release(made, store, tmp_path / "held").path)
+    assert most <= 5
 
 
 def test_nothing_accepted_is_nothing_published(store: Store, tmp_path: Path) -> None:
@@ -220,7 +298,7 @@ def _palette(release: Path) -> None:
         (_flip("faces.npy"), "faces.npy: changed"),
         (_flip("data_manifest.csv"), "data_manifest.csv: changed"),
         (lambda release: (release / "faces.npy").write_bytes(b"\x93NUMPY"), "faces.npy: not readable"),
-        (lambda release: np.save(release / "labels.npy", np.zeros((4, 34), np.int8)), "does not fit 5 rows"),
+        (lambda release: np.save(release / "labels.npy", np.zeros((4, 34), np.int8)), "int8 (5, 34) expected"),
         (lambda release: (release / "stylegan.zip").write_bytes(b"PK"), "stylegan.zip: not readable"),
         (lambda release: (release / "report.json").write_text('{"stages": [{"stage": "x"}]}'), "report.json"),
         (
@@ -264,4 +342,4 @@ def test_moving_a_release_harms_nothing(release: Path, tmp_path: Path) -> None:
     shutil.move(release, moved)
 
     assert verify(moved) == []
-    assert not any(str(tmp_path).encode() in data for data in _files(moved).values())
+    assert not any(str(tmp_path).encode() in data for data in released.files(moved).values())

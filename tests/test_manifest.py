@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import make
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.manifest import COLUMNS, harmless, read_csv, row, split_of, to_csv, unquoted
+from pipeline.manifest import COLUMNS, ManifestRow, harmless, read_csv, row, split_of, to_csv, unquoted
 from pipeline.records import Verdict
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def _row(seed: int = 1, **fields: object) -> object:
+def _row(seed: int = 1, **fields: object) -> ManifestRow:
     crop = make.face_crop(seed, family="f")
     post = make.post(seed, tags=("blue_hair", "初音ミク"), **fields)
     return row(crop, make.image(seed), post, None, "train")
@@ -23,6 +24,16 @@ def test_rows_are_sorted_whatever_came_first() -> None:
     rows = [_row(n) for n in range(5)]
 
     assert to_csv(rows) == to_csv(rows[::-1])
+
+
+def test_a_manifest_written_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of fractions keeps its kind in a part that happens to hold whole numbers."""
+    rows = [dataclasses.replace(_row(n), padded=(0, 0.5)[n % 2], turned=n) for n in range(5)]
+    whole = to_csv(rows)
+    monkeypatch.setattr("pipeline.manifest.ROWS_AT_ONCE", 1)
+
+    assert to_csv(rows) == whole
+    assert whole.count(b"\n") == 6
 
 
 def test_a_manifest_reads_back(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_sources_of_ones_own_start_from_the_default() -> None:
         ("crop.zoom=9", "crop.zoom: Input should be less than or equal to 4"),
         ("split.train=0.5", "the shares add up to 0.6, not to 1"),
         ("crop.size=100", "the stylegan format needs a power of two"),
+        ('release.formats=["lmdb"]', "Input should be 'stylegan', 'imagefolder'"),
         ("sources.1.kind=folder", "sources.1.path: missing (Where the"),
         ("sources.1.kind=video", "sources.1.path: missing (Where the"),
         ("sources.1.kind=urls", "sources.1.path: missing (Where the"),
@@ -85,6 +86,12 @@ def test_a_wrong_field_is_one_clear_line(override: str, message: str) -> None:
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_folders_hold_classes_alone() -> None:
+    """34 attributes are no class."""
+    with pytest.raises(RecipeError, match="but a folder is one class"):
+        load("sandbox", ['release.formats=["imagefolder"]', "release.labels=attributes"])
 
 
 def test_an_override_without_a_value_says_how(tmp_path: Path) -> None:
