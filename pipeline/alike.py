@@ -37,26 +37,28 @@ SIZES = tuple(1.09**power for power in range(-5, 6))
 EVEN = 10  # levels: what differs by less belongs to an even frame
 FRAME = 0.38  # of a side: more than that is no frame
 HOPELESS, GOOD, SURE = 0.1, 0.7, 0.8  # how well lines fit, -1 to 1: not at all, no other way is tried, no other place
+OUTER = 0.12  # of a side: the border, where names are written
+NEAR, AROUND = 5, 12  # pixels: a blot, and what may belong to it
 COLOURLESS = 12  # levels between the channels: JPEG makes so many of none
 UNSEEN = 6  # levels, of 3 x 3 pixels: nobody sees that
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 # Log-odds for a unit of each word of `Evidence`; fitted by `python -m bench.alike`.
 SAME_DRAWING: Mapping[str, float] = {
-    "bias": -3.697,
-    "lines": 8.772,
+    "bias": -3.694,
+    "lines": 8.770,
     "spread": -0.746,
-    "broken": -5.519,
-    "structure": 3.454,
+    "broken": -5.518,
+    "structure": 3.453,
 }
 VARIATION: Mapping[str, float] = {
-    "bias": -14.732,
-    "worst": 5.94,
-    "tail": -1.966,
-    "thin": -3.21,
-    "outer": -2.452,
-    "shift": -2.531,
-    "spread": 2.349,
+    "bias": -15.439,
+    "worst": 3.100,
+    "inner": 3.864,
+    "second": -2.524,
+    "one_sided": 1.316,
+    "area": 34.305,
+    "shift": -2.722,
 }
 MIN_SAME_DRAWING = 0.9  # probability
 MIN_VARIATION = 0.5
@@ -100,9 +102,9 @@ class Evidence:
     broken: float  # root of the share of places with structure where it does not fit
     structure: float  # root of the share of places that have any
     worst: float  # levels: what is left in the worst 3 x 3 pixels
-    tail: float  # levels: what is left in all but the worst hundredth of the pixels, a pixel's shift allowed for
-    thin: float  # how much less is left in 9 x 9 pixels than in 3 x 3: a thin line, not a blot
-    outer: float  # 1: the worst place lies at the border, where names are written
+    inner: float  # levels: the same for 5 x 5 pixels away from the border, where names are written
+    second: float  # levels: the same anywhere else than around the worst place; a blot is alone, marks are not
+    one_sided: float  # 0 to 1: whether one picture is brighter, or darker, all over the worst place
     shift: float  # levels: how far the colours were from each other before they were fitted
     area: float  # share of pixels in which something is left
     cover: float  # share that is seen of the one of which less is seen
@@ -461,26 +463,36 @@ def _measure(laid: _Laid, *, framed: bool, flipped: bool) -> Evidence:
     weight_HW = seen_HW.astype(np.float32)
     lines = _correlation(_fine(one_HW), _fine(other_HW), weight_HW)
     structured, broken = _structure(one_HW, other_HW, weight_HW)
-    plain_HW = _most(np.abs(one_HWC - other_HWC)) * weight_HW
-    boxes = {side: _mean(left_HW, side) for side in (3, 5, 9)}
-    y, x = np.unravel_index(int(boxes[5].argmax()), left_HW.shape)
-    height, width = left_HW.shape
-    outer = min(x, y, width - 1 - x, height - 1 - y) < 0.1 * max(height, width)
+    off_HW = _most(np.abs(one_HWC - other_HWC)) * weight_HW
     return Evidence(
         lines=lines * abs(lines),
-        spread=math.log1p(float(np.percentile(boxes[5][seen_HW], 90))),
+        spread=math.log1p(float(np.percentile(_mean(left_HW, 5)[seen_HW], 90))),
         broken=math.sqrt(broken),
         structure=math.sqrt(structured),
-        worst=math.log1p(float(_mean(plain_HW, 3).max())),
-        tail=math.log1p(float(np.percentile(left_HW[seen_HW], 99))),
-        thin=math.log1p(float(boxes[3].max())) - math.log1p(float(boxes[9].max())),
-        outer=float(outer),
+        worst=math.log1p(float(_mean(off_HW, 3).max())),
+        **_blot(off_HW, (one_HWC - other_HWC).mean(axis=2)),
         shift=math.log1p(float(np.abs(laid.one_HWC - laid.other_HWC)[seen_HW].mean())),
         area=float((left_HW[seen_HW] > 20).mean()),
         cover=laid.cover,
         framed=framed,
         mirrored=flipped,
     )
+
+
+def _blot(off_HW: Plane, brighter_HW: Plane) -> dict[str, float]:
+    """Say of the worst place whether it is a blot: inside, alone, and of what kind."""
+    blots_HW = _mean(off_HW, 5)
+    height, width = blots_HW.shape
+    y, x = (int(at) for at in np.unravel_index(int(blots_HW.argmax()), blots_HW.shape))
+    there_HW = brighter_HW[max(0, y - NEAR) : y + NEAR + 1, max(0, x - NEAR) : x + NEAR + 1]
+    high, wide = int(OUTER * height), int(OUTER * width)
+    inner = float(blots_HW[high : height - high, wide : width - wide].max())
+    blots_HW[max(0, y - AROUND) : y + AROUND + 1, max(0, x - AROUND) : x + AROUND + 1] = 0
+    return {
+        "inner": math.log1p(inner),
+        "second": math.log1p(float(blots_HW.max())),
+        "one_sided": abs(float(there_HW.sum())) / max(1.0, float(np.abs(there_HW).sum())),
+    }
 
 
 def _recoloured(laid: _Laid) -> tuple[Plane, Plane, Plane]:
