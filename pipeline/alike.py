@@ -45,20 +45,20 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 # Log-odds for a unit of each word of `Evidence`; fitted by `python -m bench.alike`.
 SAME_DRAWING: Mapping[str, float] = {
-    "bias": -3.694,
-    "lines": 8.770,
-    "spread": -0.746,
-    "broken": -5.518,
-    "structure": 3.453,
+    "bias": -2.898,
+    "broken": -5.199,
+    "lines": 10.416,
+    "spread": -0.716,
+    "structure": 1.816,
 }
 VARIATION: Mapping[str, float] = {
-    "bias": -15.439,
-    "worst": 3.100,
-    "inner": 3.864,
-    "second": -2.524,
-    "one_sided": 1.316,
-    "area": 34.305,
-    "shift": -2.722,
+    "area": 7.509,
+    "bias": -20.579,
+    "inner": 8.159,
+    "one_sided": 3.395,
+    "second": -5.398,
+    "shift": -1.399,
+    "worst": 2.230,
 }
 MIN_SAME_DRAWING = 0.9  # probability
 MIN_VARIATION = 0.5
