@@ -14,8 +14,8 @@ from typing import Self
 
 from rich.console import Console
 
+from bench import alike, cost, pool, tables
 from bench import boards as downloads
-from bench import cost, pool, tables
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
@@ -52,6 +52,7 @@ Examples:
   python -m bench --only processes --posts 120  what harm costs them, and how much memory they take
   python -m bench --only build --posts 120   a quick look at whole builds
   python -m bench --only sources --posts 60  a quick look at the downloader, on a tenth of its boards
+  python -m bench --only alike --posts 60    a quick look at how the same drawing is told, on a tenth of the pairs
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
 
@@ -62,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
     whole = order.only is None and order.posts == DEFAULT_POSTS
     out = order.out or (RESULTS if whole else None)
     try:
-        about, shown = run(order.only, order.posts)
+        about, shown, charts = run(order.only, order.posts)
     except KaosetError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
@@ -75,14 +76,17 @@ def main(words: Sequence[str] | None = None) -> int:
     if out is not None:
         out.write_text(markdown(shown, about), encoding="utf-8")
         print(f"written: {out.name}")
+        for name, png in charts.items():
+            out.with_name(name).write_bytes(png)
+            print(f"written: {name}")
     return 0
 
 
-def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
-    """Measure; give what to know of the machine and the run, and the tables."""
-    began, about, shown = time.monotonic(), machine(), list[Table]()
+def run(only: str | None, size: int) -> tuple[list[str], list[Table], dict[str, bytes]]:
+    """Measure; give what to know of the machine and the run, the tables, and charts by their names."""
+    began, about, shown, charts = time.monotonic(), machine(), list[Table](), dict[str, bytes]()
     with Progress() as progress:
-        cascade = only == "sources" or find_cascade()
+        cascade = only in {"sources", "alike"} or find_cascade()
         if not cascade:
             about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
         if only in {None, "faces"}:
@@ -92,8 +96,12 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
             shown += faces(only, size, progress, cascade=cascade)
         if only in {None, "sources"}:
             shown += sources(size / DEFAULT_POSTS, progress)
+        if only in {None, "alike"}:
+            pairs = alike.measure(size / DEFAULT_POSTS, progress)
+            shown += alike.tables(pairs)
+            charts["alike.png"] = alike.draw(pairs)
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
-    return about, shown
+    return about, shown, charts
 
 
 def faces(only: str | None, size: int, progress: Progress, *, cascade: bool) -> list[Table]:
@@ -211,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description=ABOUT, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--only", choices=("faces", "detect", "processes", "build", "sources"), help="measure this part alone"
+        "--only", choices=("faces", "detect", "processes", "build", "sources", "alike"), help="measure this part alone"
     )
     parser.add_argument(
         "--posts", type=_count, default=DEFAULT_POSTS, metavar="N", help=f"size of the board (default {DEFAULT_POSTS})"
