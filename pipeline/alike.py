@@ -36,6 +36,7 @@ CORE = 0.2  # of a side, left out all round of what is searched for: so much may
 SIZES = tuple(1.09**power for power in range(-5, 6))
 EVEN = 10  # levels: what differs by less belongs to an even frame
 FRAME = 0.38  # of a side: more than that is no frame
+BENT = 1.15  # times: width may grow by so much more than height
 HOPELESS, GOOD, SURE = 0.1, 0.7, 0.8  # how well lines fit, -1 to 1: not at all, no other way is tried, no other place
 OUTER = 0.12  # of a side: the border, where names are written
 NEAR, AROUND = 5, 12  # pixels: a blot, and what may belong to it
@@ -379,11 +380,21 @@ def _closer(one_HW: Plane, other_HW: Plane, warp: Warp) -> Warp | None:
     until = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
     everywhere_HW = np.full(other_HW.shape, 255, np.uint8)
     try:
-        return _plane(
+        moved = _plane(
             cv2.findTransformECC(one_HW, other_HW, warp.copy(), cv2.MOTION_AFFINE, until, everywhere_HW, 3)[1]
         )
     except cv2.error:  # that is how it says that it does not converge
         return None
+    return moved if _straight(moved) else None
+
+
+def _straight(warp: Warp) -> bool:
+    """Say whether a warp only moves and scales, or nearly: anything is like anything that may be bent at will."""
+    if not np.isfinite(warp).all():
+        return False
+    (across, slant), (lean, along) = warp[:, :2].tolist()
+    stretched = float(across) / max(float(along), 1e-6)
+    return 1 / BENT < stretched < BENT and max(abs(float(slant)), abs(float(lean))) < (BENT - 1) * float(along)
 
 
 def _edges(luma_HW: Plane) -> Plane:

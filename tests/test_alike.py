@@ -78,6 +78,15 @@ def test_two_plain_colours_are_different() -> None:
     assert compare(look(_flat(250, 250, 250)), look(_flat(30, 60, 120))).likeness is Likeness.DIFFERENT
 
 
+def test_what_must_be_stretched_to_fit_is_different() -> None:
+    """A gradient laid on one of twice its width fits everywhere; so would anything that may be bent at will."""
+    ramp = np.linspace(0, 255, 120, dtype=np.uint8)
+    tall_HWC = np.broadcast_to(ramp[None, :, None], (120, 120, 3))
+    wide_HWC = np.broadcast_to(np.repeat(ramp, 2)[None, :, None], (120, 240, 3))
+
+    assert compare(look(tall_HWC), look(wide_HWC)).likeness is Likeness.DIFFERENT
+
+
 def test_one_plain_colour_is_the_same_twice() -> None:
     """Where there are no lines to go by, what nobody can tell apart is the same."""
     assert compare(look(_flat(250, 250, 250)), look(_flat(249, 250, 248))).likeness is Likeness.SAME
