@@ -169,12 +169,12 @@ def test_bytes_that_kill_their_decoder_cost_themselves(yard: Yard) -> None:
     deadly, endless = (picture(number) + word for number, word in ((1, b"abort"), (2, b"loop")))
     posts = [yard.post(1, deadly), yard.post(2, endless), *(yard.post(number, picture(number)) for number in (3, 4))]
 
-    with Calls(2, timeout_s=1) as calls:
+    with Calls(2, timeout_s=3) as calls:
         outcomes = yard.run(*posts, parts=planted.PlantedPath(yard.parts), calls=calls)
 
     assert outcomes[:2] == [
         Dropped(posts[0], Reason.CRASHED, "SIGABRT"),
-        Dropped(posts[1], Reason.TIMED_OUT, "longer than 1 s"),
+        Dropped(posts[1], Reason.TIMED_OUT, "longer than 3 s"),
     ]
     assert reasons(outcomes[2:]) == [None, None]
     assert len(yard.stored()) == 2
