@@ -15,7 +15,7 @@ from typing import Self
 from rich.console import Console
 
 from bench import boards as downloads
-from bench import cost, near, pool, release, tables
+from bench import alike, cost, near, pool, release, tables
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
@@ -56,6 +56,7 @@ Examples:
   python -m bench --only sources --posts 60  a quick look at the downloader, on a tenth of its boards
   python -m bench --only near                hashes that are near to each other, among up to two millions
   python -m bench --only release --posts 60  a quick look at releases, of 10,000 crops in place of 100,000
+  python -m bench --only alike --posts 60    a quick look at how the same drawing is told, on a tenth of the pairs
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
 
@@ -66,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
     whole = order.only is None and order.posts == DEFAULT_POSTS
     out = order.out or (RESULTS if whole else None)
     try:
-        about, shown = run(order.only, order.posts)
+        about, shown, charts = run(order.only, order.posts)
     except KaosetError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
@@ -79,14 +80,17 @@ def main(words: Sequence[str] | None = None) -> int:
     if out is not None:
         out.write_text(markdown(shown, about), encoding="utf-8")
         print(f"written: {out.name}")
+        for name, png in charts.items():
+            out.with_name(name).write_bytes(png)
+            print(f"written: {name}")
     return 0
 
 
-def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
-    """Measure; give what to know of the machine and the run, and the tables."""
-    began, about, shown = time.monotonic(), machine(), list[Table]()
+def run(only: str | None, size: int) -> tuple[list[str], list[Table], dict[str, bytes]]:
+    """Measure; give what to know of the machine and the run, the tables, and charts by their names."""
+    began, about, shown, charts = time.monotonic(), machine(), list[Table](), dict[str, bytes]()
     with Progress() as progress:
-        cascade = only in {"sources", "near", "release"} or find_cascade()
+        cascade = only in {"sources", "near", "release", "alike"} or find_cascade()
         if not cascade:
             about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
         if only in {None, "faces"}:
@@ -100,8 +104,12 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table]]:
             shown += tables.near(near.measure(size / DEFAULT_POSTS, progress))
         if only in {None, "release"}:
             shown.append(tables.release(*release.measure(_part(release.CROPS, size / DEFAULT_POSTS), CACHE, progress)))
+        if only in {None, "alike"}:
+            pairs = alike.measure(size / DEFAULT_POSTS, progress)
+            shown += alike.tables(pairs)
+            charts["alike.png"] = alike.draw(pairs)
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
-    return about, shown
+    return about, shown, charts
 
 
 def faces(only: str | None, size: int, progress: Progress, *, cascade: bool) -> list[Table]:
@@ -220,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=("faces", "detect", "processes", "build", "sources", "near", "release"),
+        choices=("faces", "detect", "processes", "build", "sources", "near", "release", "alike"),
         help="measure this part alone",
     )
     parser.add_argument(
