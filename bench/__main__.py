@@ -14,8 +14,8 @@ from typing import Self
 
 from rich.console import Console
 
-from bench import boards as downloads
 from bench import alike, cost, near, pool, release, tables
+from bench import boards as downloads
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
 from bench.missed import fates
