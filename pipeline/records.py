@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NO_DATE = "no_date"  # a date window is asked for and the post has no date
     TAG_EXCLUDED = "tag_excluded"  # has a tag of filter.without_tags
     TAG_MISSING = "tag_missing"  # lacks a tag of filter.with_tags
+    FORGOTTEN = "forgotten"  # `flow forget` removed this work, and it shall not come back
     # scrape
     GONE = "gone"  # the file host answers 404 or 410
     FORBIDDEN = "forbidden"  # the file host answers 401, 403 or 451
@@ -125,7 +126,10 @@ class Post(Record):
     ext: str = ""  # as stated by the board, lower case, no dot
     size: int | None = None  # bytes, as stated
     rating: str | None = None  # g, s, q, e; None when unknown
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()  # all of them, also those that name an artist, a character or a series
+    artists: tuple[str, ...] = ()  # who made it, where the board says which tags are artists
+    characters: tuple[str, ...] = ()  # who is to be seen, where the board says so
+    series: tuple[str, ...] = ()  # what they are from; boards say "copyright"
     posted_at: datetime | None = None  # aware UTC
     released_on: date | None = None
     deleted: bool = False
@@ -224,6 +228,10 @@ class FaceCrop(Record):
     sha256: str  # of the PNG
     detection: Detection
     side: int  # pixels of the image that the window spans, before it was resized
+    left: float = (
+        0.0  # where the window's corner would be if it were not turned about its middle; in pixels of the image
+    )
+    top: float = 0.0
     size: int  # pixels a side, after
     padded: float  # share of the window that lay outside the image, 0 to 1
     phash: str  # 64 bits, 16 hexadecimal digits

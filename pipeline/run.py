@@ -33,6 +33,7 @@ from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
 from pipeline.judge import Beside, Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
+from pipeline.labels import attributes_of
 from pipeline.manifest import ManifestRow, row, split_of
 from pipeline.own_board import OwnBoard
 from pipeline.recipe import (
@@ -457,11 +458,15 @@ class Build:
         decisions = self.catalog.decisions()
         shares = self.recipe.split.model_dump()
         rows = []
+        crops = list(crops)
+        faces = Counter(crop.detection.image_sha256 for crop in crops)
         for crop in crops:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
             split = split_of(crop.family, self.recipe.seed, shares)
-            rows.append(row(crop, image, post, decisions.get(crop.sha256), split, self.recipe.release.image_format))
+            said = attributes_of(post.tags, faces[image.sha256])
+            image_format = self.recipe.release.image_format
+            rows.append(row(crop, image, post, decisions.get(crop.sha256), split, image_format, attributes=said))
         return rows
 
     def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:
