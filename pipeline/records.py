@@ -267,6 +267,38 @@ class ReviewDecision(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """What was removed on somebody's wish, and shall never come back: known by names and hashes alone."""
+
+    artists: frozenset[str] = frozenset()  # as tags are written, lower case
+    posts: frozenset[str] = frozenset()  # ids; one without "#" stands for all files of that post
+    md5s: frozenset[str] = frozenset()  # of files, lower case
+    sha256s: frozenset[str] = frozenset()  # of images
+
+    def holds(self, post: Post) -> bool:
+        """Say whether a post is one of them, before its file is fetched."""
+        return (
+            post.id in self.posts
+            or post.id.partition("#")[0] in self.posts
+            or (post.md5 is not None and post.md5 in self.md5s)
+            or bool(self.artists and not self.artists.isdisjoint(artists_of(post)))
+        )
+
+    def holds_file(self, md5: str, sha256: str) -> bool:
+        """Say whether the bytes with these hashes are one of them."""
+        return md5 in self.md5s or sha256 in self.sha256s
+
+
+NOTHING_FORGOTTEN = Forgotten()
+
+
+def artists_of(post: Post) -> set[str]:
+    """Name who may have made it, lower case: where a board does not say which tags are artists, any tag may be one."""
+    named = post.artists or [tag.removeprefix("artist:") for tag in post.tags]
+    return {name.lower() for name in named}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HostCount(Record):
     """How far a run is with the files of one host."""
 

@@ -123,6 +123,7 @@ class Build:
             self._score = score.load(Path(own), self.recipe.detect.detectors) if own else None
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
+            self._forgotten = self.catalog.forgotten()
             self._claims = Claims(self.folder.claims)
             stack.callback(self._claims.close)
             self._stop = threading.Event()
@@ -342,6 +343,7 @@ class Build:
             until=wanted.until,
             with_tags=wanted.with_tags,
             without_tags=wanted.without_tags,
+            forgotten=self._forgotten,
         )
 
     @cached_property
@@ -358,6 +360,7 @@ class Build:
             calls=self._calls,
             said=lambda post: self._said(stage, post),
             tally=self._tally,
+            forgotten=self._forgotten,
             stop=self._stop,
         )
         return stage
