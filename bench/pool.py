@@ -187,13 +187,19 @@ def _enlarged(picture: Picture, pixels: float, kind: str, store: Store) -> Image
 
 
 def _peak_of_children() -> int:
-    """Give the most that any child of this process had in memory until now, bytes."""
+    """Give the most that any process which was started here, or by one of those, has in memory until now, bytes."""
     try:
-        children = (PROC / "self" / "task" / str(os.getpid()) / "children").read_text(encoding="ascii").split()
-        told = [(PROC / child / "status").read_text(encoding="utf-8").partition("VmHWM:")[2] for child in children]
+        told = [(PROC / child / "status").read_text(encoding="utf-8") for child in _descendants(str(os.getpid()))]
     except OSError:
         return 0
-    return max((int(text.split()[0]) << 10 for text in told if text), default=0)
+    peaks = [text.partition("VmHWM:")[2] for text in told]
+    return max((int(text.split()[0]) << 10 for text in peaks if text), default=0)
+
+
+def _descendants(pid: str) -> Iterator[str]:
+    for child in (PROC / pid / "task" / pid / "children").read_text(encoding="ascii").split():
+        yield child
+        yield from _descendants(child)
 
 
 # --- a second process, and harm ---------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class DetectFaces:
     """Find the faces of each image; an image without one is dropped."""
 
     name: ClassVar[str] = "detect"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     scope: ClassVar[Scope] = Scope.ITEM
 
     detectors: tuple[str, ...] = ("drawn_net", "lbpcascade", "animeface")  # the last judges what the others propose

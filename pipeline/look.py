@@ -1,9 +1,10 @@
 """How the faces of one picture are found: cheap proposals, a judge at each, and second looks only where doubt is left.
 
-All detectors but the last look at the whole picture and propose; the last, the judge, sees a small window round each
-proposal, at the size at which it is surest. What all of them say of a place is its *evidence*, and `pipeline.score`
-turns that into the probability that a face is there. Where this is neither high nor low, the judge looks again: in a
-mirror, with more around it, leaning, equalised, lying and upside down. A detector that is alone proposes and judges.
+Networks look at the whole picture and propose; the last detector, the judge, sees a small window round each proposal,
+and so do cascades, as witnesses; where there is no network, or it sees nothing, the cascades look everywhere. What
+all of them say of a place is its *evidence*, and `pipeline.score` turns that into the probability that a face is
+there. Where this is neither high nor low, and an answer could change that, the judge looks again: in a mirror, with
+more around it, leaning, equalised, lying and upside down. A detector that is alone proposes and judges.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,15 +21,14 @@ from numpy.typing import NDArray
 from pipeline.detectors import Detector, Face
 from pipeline.pixels import Pixels, cut, fit, rotate, scale_to
 from pipeline.records import Box, Landmarks
-from pipeline.score import SURE, UNLIKELY, Model, strength
+from pipeline.score import CLEAR, SURE, UNLIKELY, Evidence, Model, strength
 
 CLOSER = 1.5  # longer side of the closer look in sides of the first, at most
 # Side of a proposed face when it is judged, pixels, and of the window round it, in sides of the face: at 80 and 1.5
-# animeface confirms 76 of 100 drawn faces in 10 ms each, so 72, and at 60 and 1.2 66 in 2.5 ms.
-_JUDGED_AT, _MARGIN = 68, 1.2
+# animeface confirms 76 of 100 drawn faces in 10 ms each, and at 62 and 1.2, where its smallest windows fit, 66 in 1 ms.
+_JUDGED_AT, _MARGIN = 62, 1.2
 _SAME = 0.3  # overlap above which two boxes are of the same face
 _INSIDE = 0.6  # share of the smaller box that lies in the larger one, above which they are of the same face
-_COARSE = 0.75  # longer side of the picture that a cascade sees beside a network, in sides of the network's
 _NEARLY = 0.85  # boxes of one face differ by so much in size
 _CROWD = 1.5  # where a face is less than this many times the smallest that can be found, smaller ones may be near
 _MOST = 60  # places of a picture that are judged, the likeliest; its faces are seldom more than twelve
@@ -54,6 +54,11 @@ class _Look:
     margin: float = _MARGIN
     face: int = _JUDGED_AT  # pixels; side of the face that is expected
 
+    @property
+    def upright(self) -> bool:
+        """Whether it is for a face that leans at most."""
+        return abs(self.turn) < 45
+
 
 _FIRST = _Look()
 # What fools a network once rarely does so at another size in a mirror (bench: half of them).
@@ -65,16 +70,18 @@ _AGAIN = (
     _Look(turn=-90.0),
     _Look(turn=180.0),
 )
-_UPRIGHT = 3  # of them
+# A cascade confirms in such a window what it finds in the whole picture, and is fooled less often (bench).
+_WITNESSED = _Look(margin=1.5, face=40)
 
 
 @dataclass(slots=True)
 class _Place:
     """Where there may be a face, and what was said of it."""
 
-    seen: dict[str, Face]  # by detector, in the whole picture
+    seen: dict[str, Face]  # by detector; of those that propose, and of witnesses
     judged: Face | None = None  # in the window round it
-    again: list[Face | None] = field(default_factory=list)  # the same, of second looks; the last may have confirmed it
+    asked_again: bool = False
+    again: tuple[_Look, Face] | None = None  # the second look that confirmed it, and what was seen
     lie: tuple[tuple[str, float], ...] = ()  # evidence that no detector gives
 
     @property
@@ -103,19 +110,25 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
     """
     *proposers, judge = detectors
     names = [one.name for one in detectors]
-    places = _proposed(picture_HWC, proposers or [judge], side, smallest) or _oddly_drawn(
-        picture_HWC, judge, side // 2, _TILTS if not proposers else (0.0,)
-    )
+    networks = [one for one in proposers if one.sight]
+    witnesses = [one for one in proposers if not one.sight]
+    places = _proposed(picture_HWC, networks, side, smallest)
+    if not places:
+        places, witnesses = _proposed(picture_HWC, witnesses if proposers else [judge], side, smallest), []
+    if not places:
+        places = _oddly_drawn(picture_HWC, judge, side // 2, (0.0,) if proposers else _TILTS)
     found = []
     for place in places:
         if place.box.width < smallest:
             continue
         place.lie = tuple(_lie(picture_HWC, place.box))
+        place.seen |= _witnessed(picture_HWC, place.box, witnesses)
         if judge.name not in place.seen:
             place.judged = _shown(picture_HWC, place.box, judge, _FIRST)
         one = _concluded(place, names, model)
-        if UNLIKELY <= one.face.score < SURE:
-            place.again = list(_looks_again(picture_HWC, place.box, judge))
+        looks = _worth_taking(dict(one.evidence), model)
+        if looks:
+            place.asked_again, place.again = True, _again(picture_HWC, place.box, judge, looks)
             one = _concluded(place, names, model)
         found.append(one)
     return _distinct(found)
@@ -123,15 +136,12 @@ def find(picture_HWC: Pixels, detectors: Sequence[Detector], model: Model, side:
 
 def _proposed(picture_HWC: Pixels, proposers: Sequence[Detector], side: int, smallest: float) -> list[_Place]:
     """Bring together what each of the detectors sees in the whole picture, and closer where more may hide."""
-    fitted_HWC = fit(picture_HWC, side)
-    # A cascade needs not see what is small where a network does, and takes half the time.
-    coarse_HWC = fit(fitted_HWC, round(side * _COARSE)) if any(one.sight for one in proposers) else fitted_HWC
-    seen = [
-        (one.name, face)
-        for one in proposers
-        for face in _seen_in(fitted_HWC if one.sight else coarse_HWC, picture_HWC, one, smallest)
-    ]
-    longer, shown = max(picture_HWC.shape[:2]), max(coarse_HWC.shape[:2])
+    if not proposers:
+        return []
+    # A network brings every picture to the size that it wants by itself.
+    fitted_HWC = picture_HWC if all(one.sight for one in proposers) else fit(picture_HWC, side)
+    seen = [(one.name, face) for one in proposers for face in _seen_in(fitted_HWC, picture_HWC, one, smallest)]
+    longer, shown = max(picture_HWC.shape[:2]), min(side, max(picture_HWC.shape[:2]))
     limits = [one.smallest * longer / (one.sight or shown) for one in proposers]
     limit = min(limits)
     keenest = proposers[limits.index(limit)]
@@ -220,19 +230,38 @@ def _shown(picture_HWC: Pixels, box: Box, judge: Detector, look: _Look) -> Face 
     scale = window.width / size
     faces = [
         mapped(_about(face, (size / 2, size / 2), back), scale, window.left, window.top)
-        for face in judge.detect(np.ascontiguousarray(shown_HWC))
+        for face in judge.detect(np.ascontiguousarray(shown_HWC), look.face / 2)  # a smaller one is not this face
     ]
     there = [face for face in faces if face.box.overlap(box) > _SAME]
     return max(there, key=lambda face: (face.score, face.box), default=None)
 
 
-def _looks_again(picture_HWC: Pixels, box: Box, judge: Detector) -> Iterator[Face | None]:
+def _witnessed(picture_HWC: Pixels, box: Box, witnesses: Iterable[Detector]) -> dict[str, Face]:
+    """Show one place to those that did not propose it."""
+    said = ((one.name, _shown(picture_HWC, box, one, _WITNESSED)) for one in witnesses)
+    return {name: face for name, face in said if face is not None}
+
+
+def _worth_taking(evidence: Evidence, model: Model) -> Sequence[_Look]:
+    """Name the second looks that can settle what is in doubt; without a model nobody knows what they are worth."""
+
+    def doubtful(said: Evidence) -> bool:
+        return UNLIKELY <= model.probability(said) < SURE
+
+    if not model.weights or not doubtful(evidence):
+        return () if model.weights else _AGAIN
+    asked = {**evidence, "again asked": 1.0}
+    if not doubtful(asked):
+        return _AGAIN
+    seen = {**asked, "again seen": 1.0, "again": CLEAR, "parts": 1.0}  # as three of four answers are
+    settles = {upright: not doubtful({**seen, "again upright": float(upright)}) for upright in (False, True)}
+    return [look for look in _AGAIN if settles[look.upright]]
+
+
+def _again(picture_HWC: Pixels, box: Box, judge: Detector, looks: Iterable[_Look]) -> tuple[_Look, Face] | None:
     """Show a doubtful place in other ways, until one of them has confirmed it."""
-    for look in _AGAIN:
-        face = _shown(picture_HWC, box, judge, look)
-        yield face
-        if face is not None:
-            return
+    seen = ((look, _shown(picture_HWC, box, judge, look)) for look in looks)
+    return next(((look, face) for look, face in seen if face is not None), None)
 
 
 def _equalised(pixels_HWC: Pixels) -> Pixels:
@@ -246,7 +275,7 @@ def _equalised(pixels_HWC: Pixels) -> Pixels:
 def _concluded(place: _Place, asked: Sequence[str], model: Model) -> Found:
     """Weigh what was said of a place by those who were asked, of whom the last judges."""
     judge = asked[-1]
-    judged = place.seen.get(judge) or place.judged or (place.again[-1] if place.again else None)
+    judged = place.seen.get(judge) or place.judged or (place.again[1] if place.again else None)
     evidence = dict(_evidence(place, judge, judged))
     face = replace(judged or place.surest, box=place.box, score=model.probability(evidence))
     saw = tuple(name for name in asked if name in place.seen or (name == asked[-1] and judged))
@@ -265,13 +294,13 @@ def _evidence(place: _Place, judge: str, judged: Face | None) -> Iterator[tuple[
         yield "same box", min(one.overlap(other) for one in boxes for other in boxes)
     if judged and judged.landmarks:
         yield "parts", plausible(judged.landmarks, judged.box)
-    if place.again:
-        last = place.again[-1]
+    if place.asked_again:
         yield "again asked", 1.0
-        if last is not None:
-            yield "again seen", 1.0
-            yield "again", strength(last.score)
-            yield "again upright", float(len(place.again) <= _UPRIGHT)
+    if place.again:
+        look, face = place.again
+        yield "again seen", 1.0
+        yield "again", strength(face.score)
+        yield "again upright", float(look.upright)
     yield from place.lie
 
 

@@ -287,10 +287,21 @@ def cut(pixels_HWC: Pixels, window: Box) -> Pixels:
     height, width = pixels_HWC.shape[:2]
     if window.left >= 0 and window.top >= 0 and window.right <= width and window.bottom <= height:
         return pixels_HWC[window.top : window.bottom, window.left : window.right]
-    rows = np.arange(window.top, window.bottom).clip(0, height - 1)
-    columns = np.arange(window.left, window.right).clip(0, width - 1)
-    out: Pixels = pixels_HWC[rows[:, None], columns]
-    return out
+    top, rows, above = _held(window.top, window.height, height)
+    left, columns, before = _held(window.left, window.width, width)
+    below, behind = window.height - rows - above, window.width - columns - before
+    part_HWC = pixels_HWC[top : top + rows, left : left + columns]
+    return _made(cv2.copyMakeBorder(part_HWC, above, below, before, behind, cv2.BORDER_REPLICATE))
+
+
+def _held(start: int, length: int, whole: int) -> tuple[int, int, int]:
+    """Say which part of a line, from 0 to *whole*, a stretch of it holds: its start, its length, and what lies before.
+
+    A stretch that lies beyond one end holds the last pixel there.
+    """
+    first = min(max(start, 0), whole - 1)
+    count = max(1, min(start + length, whole) - first)
+    return first, count, min(max(0, first - start), length - count)
 
 
 def rotate(pixels_HWC: Pixels, degrees: float) -> Pixels:

@@ -26,7 +26,7 @@ from pipeline.store import write_atomically
 SHIPPED = Path(__file__).with_name("scores.toml")
 SURE, UNLIKELY = 0.95, 0.05  # probabilities beyond which nobody need look again
 BIAS = "bias"  # the word that is always said
-_CLEAR = 4.0  # log-odds of 0.982; no score of a detector is worth more
+CLEAR = 4.0  # log-odds of 0.982; no score of a detector is worth more
 _LOOSE = 0.25  # of a weight that nothing was known of: as one example, half a face, at one unit of its evidence
 _TRUST = 20.0  # of one that was fitted before: some tens of decisions move it, and hundreds make it a person's own
 _ROUNDS = 100  # of Newton's method, which needs about ten
@@ -62,7 +62,7 @@ def _sigmoid(log_odds: float) -> float:
 def strength(score: float) -> float:
     """Turn a detector's own score, 0 to 1, into log-odds, -4 to 4."""
     inside = min(max(score, 1e-6), 1 - 1e-6)
-    return max(-_CLEAR, min(_CLEAR, math.log(inside / (1 - inside))))
+    return max(-CLEAR, min(CLEAR, math.log(inside / (1 - inside))))
 
 
 class _Fitted(BaseModel):

@@ -1,7 +1,7 @@
 """Where work is done by other processes, so that a crash or an endless loop costs one task and not the run.
 
-The processes are started afresh (never forked: OpenCV deadlocks after a fork) and know nothing of the program that
-started them: unlike those of multiprocessing they do not import its main module again, with all of Prefect behind it.
+The processes know nothing of the program that started them: unlike those of multiprocessing they do not import its main
+module, with all of Prefect behind it. They come from a `pipeline.nursery`, so that one that dies is replaced at once.
 Each has a connection of its own, so that one that dies in the middle of a word holds no lock that others wait for.
 
 A task that its worker dies of, that takes too long or too much memory is tried once more, with no other task running:
@@ -17,7 +17,6 @@ import os
 import pickle
 import resource
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -35,6 +34,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from pipeline.errors import WorldError
+from pipeline.nursery import Child, Nursery, NurseryError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -52,13 +52,6 @@ _NO_MEMORY = 70  # exit status (EX_SOFTWARE); what ran out of memory is as good 
 _CV_NO_MEMORY = -4  # cv::Error::StsNoMem; cv2.error is no MemoryError
 
 MEMORY = 5 << 29  # bytes; Pillow takes up to 18 for a pixel of a transparent WebP, and a hundred million are allowed
-
-# Each process does one thing; libraries that start a thread for each core would make them fight for the cores.
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-_SERVE = (
-    "import sys; sys.path[:] = {path!r}; from pipeline.workers import serve; serve({connection}, {lifeline}, {memory})"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +80,7 @@ class _Job(Generic[Task]):
 class _Worker(Generic[Task]):
     """One process, and the jobs it has been given, oldest first."""
 
-    process: subprocess.Popen[bytes]
+    process: Child
     connection: Connection
     lifeline: int  # file descriptor; the process ends when it is closed, by us or by our death
     function: Callable[[Any], Any]  # what it does with tasks
@@ -138,7 +131,7 @@ class _Worker(Generic[Task]):
         self.connection.close()
         try:
             status = self.process.wait(_END_S)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             self.process.kill()
             status = self.process.wait()
         os.close(self.lifeline)
@@ -201,6 +194,7 @@ class Workers:
         self.timeout_s = timeout_s
         self.memory = memory
         self._workers: list[_Worker[Any]] = []
+        self._nursery: Nursery | None = None
         self._mapping = False
         self._failed_starts = 0  # in a row
 
@@ -214,6 +208,9 @@ class Workers:
         """End all processes, whatever they do."""
         while self._workers:
             self._workers.pop().kill()
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
 
     def map(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
@@ -326,21 +323,41 @@ class Workers:
         """Start a process; it listens as soon as it has imported *function*."""
         ours, theirs = Pipe()
         read_end, lifeline = os.pipe()
-        code = _SERVE.format(path=sys.path, connection=theirs.fileno(), lifeline=read_end, memory=self.memory)
-        process = subprocess.Popen(  # noqa: S603 -- our own interpreter and our own line of code
-            [sys.executable, "-c", code],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), read_end),
-            env=os.environ | _ONE_THREAD,
-            process_group=0,  # Ctrl-C reaches us alone; we end the others
-        )
-        theirs.close()
-        os.close(read_end)
+        try:
+            process = self._born(theirs.fileno(), read_end, function)
+        except BaseException:
+            ours.close()
+            os.close(lifeline)
+            raise
+        finally:
+            theirs.close()
+            os.close(read_end)
         worker: _Worker[Any] = _Worker(process, ours, lifeline, function, self.memory)
         self._workers.append(worker)
         with suppress(BrokenPipeError, ConnectionResetError):  # dead already: whoever listens to it finds out
             ours.send(function)
         return worker
+
+    def _born(self, connection_fd: int, lifeline_fd: int, function: Callable[[Any], Any]) -> Child:
+        """Have a process from the nursery; from another one if that has died.
+
+        Raises:
+            WorldError: Several in a row have.
+        """
+        while True:
+            if self._nursery is None:
+                self._nursery = Nursery()
+            try:
+                return self._nursery.bear(serve, connection_fd, lifeline_fd, self.memory, function)
+            except NurseryError as error:
+                self._nursery.close()
+                self._nursery = None
+                self._failed_start(str(error))
+
+    def _failed_start(self, how: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _STARTS:
+            raise WorldError(f"a worker process does not start ({how}); the lines above may say why")
 
     def _bury(self, worker: _Worker[Task], work: _Round[Task]) -> tuple[_Job[Task] | None, str]:
         """Forget a worker; give the job that it was at, if any, and how it ended. What waited behind that goes on.
@@ -353,9 +370,7 @@ class Workers:
         job = worker.jobs.popleft() if worker.listens and worker.jobs else None
         work.orphans.extend(worker.jobs)
         if not worker.listens:
-            self._failed_starts += 1
-            if self._failed_starts >= _STARTS:
-                raise WorldError(f"a worker process does not start ({status}); the lines above may say why")
+            self._failed_start(status)
         return job, status
 
     def _give_up(self) -> None:

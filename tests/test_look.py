@@ -89,10 +89,43 @@ def test_only_doubt_is_worth_a_second_look() -> None:
     sure, doubtful = Patches("judge", (RED,)), Patches("judge", (RED,))
 
     find(picture, [Patches("proposer", (RED,)), sure], CONFIDENT, 600, 1.0)
-    (found,) = find(picture, [Patches("proposer", (RED,)), doubtful], Model((("bias", 0.0),)), 600, 1.0)
+    (found,) = find(picture, [Patches("proposer", (RED,)), doubtful], Model((("again seen", 3.0),)), 600, 1.0)
 
     assert (len(sure.shown), len(doubtful.shown)) == (1, 2)
     assert said(found)["again seen"] == 1.0
+
+
+def test_doubt_that_no_answer_can_end_is_left() -> None:
+    """Where second looks count for nothing, nobody takes one."""
+    judge = Patches("judge", (RED,))
+
+    (found,) = find(
+        patched(red=(250, 260, 100)), [Patches("proposer", (RED,)), judge], Model((("again seen", 0.1),)), 600, 1.0
+    )
+
+    assert (len(judge.shown), found.face.score) == (1, 0.5)
+
+
+def test_a_cascade_beside_a_network_sees_windows() -> None:
+    """It is shown the places that the network proposes, and no whole picture; what it confirms, it has seen."""
+    witness = Patches("cascade", (RED,))
+    net = Patches("net", (RED, BLUE), sight=300)
+
+    red, blue = find(
+        patched(red=(50, 60, 100), blue=(300, 320, 150)), [net, witness, Patches("judge", ())], CONFIDENT, 600, 1.0
+    )
+
+    assert (red.detectors, blue.detectors) == (("net", "cascade"), ("net",))
+    assert max(witness.shown) < 100
+
+
+def test_a_cascade_searches_where_the_network_sees_nothing() -> None:
+    """What the network is blind to is still found."""
+    cascade, net = Patches("cascade", (RED,)), Patches("net", (GREEN,), sight=300)
+
+    (found,) = find(patched(red=(50, 60, 100)), [net, cascade, Patches("judge", (RED,))], CONFIDENT, 600, 1.0)
+
+    assert found.detectors == ("cascade", "judge")
 
 
 def test_an_improbable_place_is_not_looked_at_again() -> None:
@@ -150,7 +183,7 @@ def test_a_network_looks_closer_part_by_part() -> None:
     red, blue = find(picture, [net, Patches("judge", (RED, BLUE))], CONFIDENT, 400, 1.0)
 
     assert (red.face.box, blue.face.box) == (square(50, 60, 12), square(560, 570, 20))
-    assert net.shown == [400, *[300] * 9]
+    assert net.shown == [600, *[300] * 9]
 
 
 def test_a_network_that_sees_nothing_is_believed() -> None:
@@ -159,7 +192,7 @@ def test_a_network_that_sees_nothing_is_believed() -> None:
 
     find(patched(red=(50, 60, 12)), [net, Patches("judge", ())], CONFIDENT, 400, 1.0)
 
-    assert net.shown == [400]
+    assert net.shown == [600]
 
 
 @pytest.mark.parametrize("degrees", [-50, 50])
@@ -180,10 +213,10 @@ def test_a_detector_that_is_alone_looks_for_tilted_faces(degrees: int) -> None:
 def test_a_second_look_sees_who_lies_or_stands_on_the_head(turn: int) -> None:
     """The judge, which knows upright faces alone, confirms a doubtful place turned; its eyes are where they are."""
     picture = np.full((400, 400, 3), (206, 226, 240), np.uint8)
-    picture[100:300, 100:300] = drawn_face(200)
+    picture[70:270, 100:300] = drawn_face(200)  # its face is in the middle of the picture
     picture = np.rot90(picture, -turn // 90)
 
-    (found,) = find(np.ascontiguousarray(picture), [_Everywhere(square(100, 120, 180)), AnimeFace()], Model(), 400, 1.0)
+    (found,) = find(np.ascontiguousarray(picture), [_Everywhere(square(115, 115, 170)), AnimeFace()], Model(), 400, 1.0)
 
     assert said(found)["again seen"] == 1.0
     assert found.face.landmarks is not None

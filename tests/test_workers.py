@@ -205,10 +205,33 @@ def test_a_worker_may_be_killed_while_it_starts(workers: Workers) -> None:
     assert sorted(found) == [(n, n * 2) for n in range(50)]
 
 
-def test_workers_that_cannot_start(tmp_path: Path) -> None:
+def test_workers_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few in a row that is told, instead of trying for ever."""
-    with Workers(2, memory=1 << 20) as workers, pytest.raises(WorldError, match="does not start"):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with Workers(2) as workers, pytest.raises(WorldError, match="does not start"):
         list(workers.map(planted.double, range(5)))
+
+
+def test_workers_outlive_what_bore_them(workers: Workers) -> None:
+    """Where the process that starts them is killed, another takes its place, and no task is lost."""
+    assert sorted(workers.map(planted.double, range(10))) == [(n, n * 2) for n in range(10)]
+    assert workers._nursery is not None
+    os.kill(workers._nursery.pid, signal.SIGKILL)
+    os.kill(workers._workers[0].process.pid, signal.SIGKILL)
+
+    assert sorted(workers.map(planted.double, range(300))) == [(n, n * 2) for n in range(300)]
+
+
+def test_a_dead_worker_is_replaced_in_no_time(workers: Workers) -> None:
+    """What its successor needs is imported already: it begins with all modules of the one that died."""
+    list(workers.map(planted.double, range(10)))
+    first = workers._nursery
+    for worker in workers._workers:
+        os.kill(worker.process.pid, signal.SIGKILL)
+
+    assert sorted(workers.map(planted.double, range(10))) == [(n, n * 2) for n in range(10)]
+    assert workers._nursery is first
 
 
 def test_a_machine_that_slept_is_no_time_out(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-import pooch
-import requests
 
 from pipeline.detectors import Face
 from pipeline.errors import DetectorError
@@ -49,6 +47,9 @@ def fetch() -> Path:
     Raises:
         DetectorError: It cannot be had, or what came is not the file that the registry names.
     """
+    import pooch  # noqa: PLC0415 -- with requests it is half of what a process that looks for faces would import
+    import requests  # noqa: PLC0415
+
     entry = _entry(THIRD_PARTY)
     known = f"sha256:{entry['sha256']}"
     try:
@@ -69,6 +70,8 @@ def _entry(name: str) -> dict[str, Any]:
 
 
 def _fetched() -> Path:
+    import pooch  # noqa: PLC0415 -- see above
+
     return Path(pooch.os_cache("kaoset"))
 
 

@@ -163,6 +163,11 @@ class OnnxDetector:
         height, width = pixels_HWC.shape[:2]
         zoom = min(want.width / width, want.height / height)
         size = max(1, round(width * zoom)), max(1, round(height * zoom))
+        if zoom <= 0.5:  # by a whole number first, which takes a tenth of the time
+            times = int(1 / zoom)
+            whole_HWC = pixels_HWC[: height // times * times, : width // times * times]
+            smaller = width // times, height // times
+            pixels_HWC = np.asarray(cv2.resize(whole_HWC, smaller, interpolation=cv2.INTER_AREA), np.uint8)
         way = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         canvas_HWC = np.full((want.height, want.width, 3), 114, np.uint8)  # the grey of YOLO's own letterbox
         canvas_HWC[: size[1], : size[0]] = cv2.resize(pixels_HWC, size, interpolation=way)
