@@ -24,6 +24,7 @@ from pipeline.recipe import load
 from pipeline.run import Settings
 from pipeline.sandbox import board
 from pipeline.sandbox.draw import draw_portrait
+from pipeline.sandbox.episodes import Film
 from pipeline.sandbox.posts import Sandbox, build
 from pipeline.store import Store
 from pipeline.verify import verify
@@ -35,6 +36,7 @@ def ours(kind: str) -> tuple[str, ...]:
 
 
 SHARED = ("data_manifest.csv", "recipe.toml", "report.json")  # what may be given away
+FIND = 'detect.detectors=["drawn_faces", "animeface"]'
 # The same board in other words, and windows of all kinds.
 RECIPES: dict[str, tuple[str, ...]] = {
     "plain": (),
@@ -195,8 +197,8 @@ def test_files_of_this_machine_are_found_by_the_recipe(tmp_path: Path, data: Pat
     pictures.mkdir()
     for seed in range(3):
         draw_portrait([seed, 1]).picture.save(pictures / f"{seed}.png")
-    here = ("sources.0.kind=folder", f"sources.0.path={pictures}", 'detect.detectors=["drawn_faces", "animeface"]')
-    release = publish(data, "", "folder", *here, recipe=None)
+    here = ("sources.0.kind=folder", f"sources.0.path={pictures}")
+    release = publish(data, "", "folder", *here, FIND, recipe=None)
     manifest = share(release, tmp_path / "shared")
     assert str(tmp_path) not in manifest.read_text()
 
@@ -212,6 +214,25 @@ def test_files_of_this_machine_are_found_by_the_recipe(tmp_path: Path, data: Pat
     (tmp_path / "shared" / "recipe.toml").unlink()
     assert set(reasons(again(manifest, tmp_path / "third")).values()) == {"no_file"}
     assert 0 < len(lost) < len({row.post_id for row in rows})
+
+
+def test_frames_of_films_are_decoded_again(data: Path, tmp_path: Path) -> None:
+    """From the film where the recipe says it lies, halves too; a frame that is no longer there is named."""
+    pytest.importorskip("av")
+    film = tmp_path / "films" / "one.mkv"
+    film.parent.mkdir()
+    Film(scenes=3).make(film)
+    here = ("sources.0.kind=video", f"sources.0.path={film.parent}", "sources.0.halves=true")
+    release = publish(data, "", "film", *here, "crop.size=32", FIND, recipe=None)
+    manifest = share(release, tmp_path / "shared")
+
+    rebuilt = again(manifest, tmp_path / "mine")
+    film.write_bytes(b"gone")
+    lost = again(manifest, tmp_path / "other")
+
+    assert rebuilt.release is not None
+    assert files(rebuilt.release.path) == files(release.path)
+    assert (lost.release, set(reasons(lost).values())) == (None, {"no_file"})
 
 
 def test_private_hosts_are_asked_by_your_own_word_alone(plain: Release, drawn: Sandbox, tmp_path: Path) -> None:
