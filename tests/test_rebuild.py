@@ -31,8 +31,8 @@ from pipeline.verify import verify
 
 
 def ours(kind: str) -> tuple[str, ...]:
-    """The sandbox board, in another dialect."""
-    return f"sources.0.kind={kind}", "sources.0.board=sandbox", "sources.0.min_gap_s=0"
+    """The sandbox board, in another dialect; under another name, since not all dialects tell the same of a post."""
+    return f"sources.0.kind={kind}", "sources.0.board=sandbox", f"sources.0.name={kind}", "sources.0.min_gap_s=0"
 
 
 SHARED = ("data_manifest.csv", "recipe.toml", "report.json")  # what may be given away
