@@ -448,6 +448,66 @@ def diff(
 
 
 @app.command(
+    "rebuild",
+    short_help="Make a release again from its manifest.",
+    epilog="Example: flow rebuild shared/data_manifest.csv",
+)
+def rebuild(
+    manifest: Annotated[
+        Path, typer.Argument(help="A data_manifest.csv; recipe.toml and report.json may lie beside it.")
+    ],
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of releases; without: the one in the data folder.")
+    ] = None,
+    workers: WorkerCount = 0,
+    sandbox_posts: SandboxPosts = 600,
+    private_hosts: Annotated[
+        bool, typer.Option("--private-hosts", help="Ask hosts on this machine and on private networks too.")
+    ] = False,
+) -> None:
+    """Fetch the originals of a manifest, cut the same crops, and publish the same release, byte for byte.
+
+    With the release's recipe.toml and report.json beside the manifest every file of it comes out as it was; without
+    them what follows from the manifest. What cannot be had is named with its reason, here and in missing.csv, and the
+    rest becomes a release. It can be stopped, and the same command goes on; what is in the store is not fetched again.
+    """
+    from flows.jobs import settings_from_environment
+    from flows.rebuild import rebuild_release
+
+    settings = replace(
+        settings_from_environment(data), catalog_url=catalog, workers=workers, sandbox_posts=sandbox_posts
+    )
+    rebuild_release(manifest, settings, out, private_hosts=private_hosts)
+
+
+@app.command(
+    "forget",
+    short_help="Remove a work for good, and never take it again.",
+    epilog="Example: flow forget --artist somebody --dry-run; flow forget --post danbooru:7654321 --yes",
+)
+def forget(
+    artist: Annotated[list[str] | None, typer.Option(help="All works of an artist, by the board's tag.")] = None,
+    post: Annotated[list[str] | None, typer.Option(help="A post, such as danbooru:123.")] = None,
+    sha256: Annotated[list[str] | None, typer.Option(help="An image, or the image of a crop.")] = None,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+) -> None:
+    """Remove works from the catalog, the store and every later release, and remember them so that none comes back.
+
+    All posts with the same bytes go as well; a near-copy is another work, so name it too. What was published stays
+    as it is: the releases that hold a work are listed. Decisions on its crops stay, as numbers without a picture.
+    """
+    from flows.forget import forget_works
+
+    with _opened(data, catalog) as (known, folder):
+        print(forget_works(known, folder, artist or [], post or [], sha256 or [], ask=not yes, only_show=dry_run))
+
+
+@app.command(
     "sandbox",
     short_help="Serve a board of drawn characters, for trying things out.",
     epilog="Example: flow sandbox --port 8600 --posts 200 --faults",

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from pipeline.errors import CatalogError
 from pipeline.records import (
     Detection,
     FaceCrop,
+    Forgotten,
     GivenSplit,
     HostCount,
     Image,
@@ -31,10 +32,23 @@ from pipeline.records import (
     ReviewDecision,
     utc,
 )
-from pipeline.schema import CURSORS, DECISIONS, HOSTS, LISTINGS, OUTCOMES, OUTPUTS, POSTS, RUNS, SPLITS, prepare
+from pipeline.schema import (
+    CURSORS,
+    DECISIONS,
+    FORGOTTEN,
+    HOSTS,
+    LISTINGS,
+    OUTCOMES,
+    OUTPUTS,
+    POSTS,
+    RUNS,
+    SPLITS,
+    prepare,
+)
 from pipeline.stage import Dropped, Kept, Outcome
 
 BUSY_MS = 10_000  # how long one program waits for another that writes
+PAGE = 5000  # posts in memory at once, where all are looked through
 AT_ONCE = 400  # keys in one question; SQLite's oldest limit on bound values is 999
 RETRY_AFTER_H = (0, 1, 4, 16, 64, 168)  # after the first failure, the second …; the last for all that follow
 
@@ -397,6 +411,62 @@ class Catalog:
             ]
             if rows:  # one run of a recipe at a time has the data folder, so nobody gives beside us
                 connection.execute(sa.insert(SPLITS), rows)
+
+    # --- what is forgotten --------------------------------------------------------------------------------------
+
+    def forgotten(self) -> Forgotten:
+        """Return what shall never come back."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(FORGOTTEN.c.kind, FORGOTTEN.c.value)).all()
+        named: dict[str, set[str]] = {}
+        for kind, value in rows:
+            named.setdefault(kind, set()).add(value)
+        return Forgotten(**{kind: frozenset(values) for kind, values in named.items()})
+
+    def forget(self, what: Forgotten) -> None:
+        """Remember that *what* shall never come back; nothing is removed by that."""
+        now = self._now()
+        rows = [
+            {"kind": field.name, "value": value, "at": now}
+            for field in fields(what)
+            for value in getattr(what, field.name)
+        ]
+        with self._transaction() as connection:
+            _put(connection, FORGOTTEN, rows)
+
+    def remove(self, posts: Iterable[str], items: Iterable[str]) -> None:
+        """Remove posts, and all that was ever said of *items* or made of them, in one transaction; decisions stay."""
+        with self._transaction() as connection:
+            for some in _batches(sorted(posts), AT_ONCE):
+                connection.execute(sa.delete(LISTINGS).where(LISTINGS.c.post_id.in_(some)))
+                connection.execute(sa.delete(POSTS).where(POSTS.c.id.in_(some)))
+            for some in _batches(sorted(items), AT_ONCE):
+                said = sa.select(OUTCOMES.c.stage, OUTCOMES.c.fingerprint).where(OUTCOMES.c.item.in_(some)).distinct()
+                for stage, mark in connection.execute(said).all():  # outputs are not found by their item alone
+                    here = _are(OUTPUTS, stage=stage, fingerprint=mark)
+                    connection.execute(sa.delete(OUTPUTS).where(*here, OUTPUTS.c.item.in_(some)))
+                connection.execute(sa.delete(OUTCOMES).where(OUTCOMES.c.item.in_(some)))
+
+    def all_posts(self) -> Iterator[Post]:
+        """Give every post that was ever listed, by id."""
+        last = ""
+        query = sa.select(POSTS.c.id, POSTS.c.body).order_by(POSTS.c.id).limit(PAGE)
+        while True:
+            with self._transaction() as connection:
+                rows = connection.execute(query.where(POSTS.c.id > last)).all()
+            yield from (Post.from_json(_load(body)) for _, body in rows)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].id
+
+    def posts_with(self, images: Iterable[str]) -> set[str]:
+        """Return the ids of all posts that ever came with one of *images*, which are named by their SHA-256."""
+        found: set[str] = set()
+        with self._transaction() as connection:
+            for some in _batches(images, AT_ONCE):
+                query = sa.select(OUTPUTS.c.item).where(OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == Image.__name__)
+                found.update(connection.scalars(query))
+        return found
 
     # --- runs ---------------------------------------------------------------------------------------------------
 

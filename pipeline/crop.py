@@ -28,7 +28,7 @@ class CropFaces:
     """Cut each detection out of its image; a window that the image cannot fill is dropped, and none is enlarged."""
 
     name: ClassVar[str] = "crop"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     scope: ClassVar[Scope] = Scope.ITEM
 
     zoom: float = 1.5  # side of the window in sides of the face's box
@@ -118,6 +118,7 @@ def _cut_one(store: Store, pixels_HWC: Pixels, detection: Detection, wishes: _Wi
     window = window_about(detection.box, wishes.zoom, turned)
     if wishes.margin_policy == "shift":
         window = shifted_inwards(window, width, height, detection.box)
+    window = placed(window.side, *window.corner, window.turned)
     padded = outside(window, width, height)
     allowed = 0.0 if wishes.margin_policy == "drop" else wishes.max_padding
     if window.side < wishes.size:
@@ -137,6 +138,8 @@ def _cut_one(store: Store, pixels_HWC: Pixels, detection: Detection, wishes: _Wi
         sha256=store.put(encode_png(crop_HWC)),
         detection=detection,
         side=window.side,
+        left=window.corner[0],
+        top=window.corner[1],
         size=wishes.size,
         turned=turned,
         padded=round(padded, 4),
@@ -157,6 +160,11 @@ class Square:
     y: float
     side: int
     turned: float = 0.0  # degrees, clockwise as seen
+
+    @property
+    def corner(self) -> Place:
+        """Where its upper left corner would be if it were not turned; to two decimals, of which a crop can be told."""
+        return round(self.x - self.side / 2, 2), round(self.y - self.side / 2, 2)
 
     @property
     def direction(self) -> tuple[float, float]:
@@ -184,6 +192,11 @@ class Square:
         cosine, sine = self.direction
         x, y = place[0] - self.x, place[1] - self.y
         return self.side / 2 + x * cosine + y * sine, self.side / 2 - x * sine + y * cosine
+
+
+def placed(side: int, left: float, top: float, turned: float) -> Square:
+    """Put a square where a `FaceCrop`, or a row of the manifest, says: the same numbers cut the same pixels."""
+    return Square(round(left + side / 2, 2), round(top + side / 2, 2), side, turned)
 
 
 def window_about(box: Box, zoom: float, turned: float = 0.0) -> Square:

@@ -141,11 +141,12 @@ def publish(contents: Contents, store: Store, releases: Path, progress: Callable
     return Release(path=folder / f"{number:03d}", crops=len(rows), manifest_sha256=manifest_sha256, new=True)
 
 
-def report_json(reports: Sequence[StageReport]) -> str:
-    """Write the counts of every stage; no times, so that the same dataset gives the same bytes."""
+def report_json(reports: Sequence[StageReport], decided: Agreement = NOTHING_DECIDED) -> str:
+    """Write the counts of every stage and of decisions; no times, so that the same dataset gives the same bytes."""
     stages = [{"stage": one.stage, "seen": one.seen, "kept": one.kept, "dropped": one.dropped} for one in reports]
     # What columns there were tells a later kaoset, which may have more, what to expect of this release.
-    return json.dumps({"kaoset": __version__, "columns": COLUMNS, "stages": stages}, indent=2) + "\n"
+    report = {"kaoset": __version__, "columns": COLUMNS, "stages": stages, "review": decided.to_json()}
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
 
 def find_release(releases: Path, name: str | None) -> Path:
@@ -213,7 +214,7 @@ def _write(aside: Path, contents: Contents, crops: Crops) -> None:
     with whole(aside / MANIFEST) as path, path.open("wb") as file:
         file.writelines(csv_parts(crops.rows))
     _write_text(aside / "recipe.toml", contents.recipe_toml)
-    _write_text(aside / "report.json", report_json(contents.reports))
+    _write_text(aside / "report.json", report_json(contents.reports, contents.agreement))
     write_atomically(aside / "contact_sheet.png", encode_png(_sheet(crops)))
     write_card(aside, contents.agreement)
     _seal(aside)

@@ -75,6 +75,20 @@ class DataFolder:
         fcntl.flock(file, fcntl.LOCK_SH)
         return file
 
+    def alone(self) -> TextIO:
+        """Keep every run out, of whatever recipe, until the file is closed.
+
+        Raises:
+            StoreError: One is at work here, or the folder cannot be written.
+        """
+        file = self._open(".lock")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise StoreError(f"{self.root}: a run works on it; wait for it, or stop it, and try again") from error
+        return file
+
     def lock(self, recipe: str) -> TextIO:
         """Keep every other run of a recipe out until the file is closed; a dead process holds no lock.
 

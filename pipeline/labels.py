@@ -37,6 +37,12 @@ AMBIGUOUS = frozenset(
 _COLOURS = {"hair": frozenset(ATTRIBUTES[: len(HAIR)]), "eyes": frozenset(ATTRIBUTES[-len(EYES) :])}
 
 
+def attributes_of(tags: Sequence[str], faces_in_image: int) -> tuple[str, ...]:
+    """Name those of the 34 attributes that a post's tags say of its one face; none where they cannot say."""
+    labels = labels_of(tags, faces_in_image)
+    return tuple(name for name, label in zip(ATTRIBUTES, labels, strict=True) if label == 1)
+
+
 def labels_of(tags: Sequence[str], faces_in_image: int) -> NDArray[np.int8]:
     """Turn a post's tags into labels of its one face.
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,14 +22,11 @@ from pipeline.records import FaceCrop, Image, Post, ReviewDecision
 MANIFEST = "data_manifest.csv"
 SUMS = "SHA256SUMS"
 ROWS_AT_ONCE = 2000
-FORMULA_STARTS = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-)  # what spreadsheets run; https://owasp.org/www-community/attacks/CSV_Injection
+# What spreadsheets run, also behind blanks and as wide characters (https://owasp.org/www-community/attacks/CSV_Injection),
+# and what was defused already, so that it can be told from what was always written so.
+FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")  # noqa: RUF001  the wide ones are meant
+MAX_SIZE = 4096  # pixels a side of a crop; a row that says more is no row of ours
+MAX_SIDE = 1_000_000  # pixels of an image that a window spans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,8 @@ class ManifestRow:
     box_top: int
     box_width: int
     box_height: int
+    window_left: float
+    window_top: float
     window_side: int
     padded: float
     turned: float
@@ -61,13 +63,19 @@ class ManifestRow:
     eye_colour: str
     eye_confidence: float
     skin: str
+    source: str
     post_id: str
     page_url: str
+    file_url: str
     origin_url: str
+    artists: str
     posted_at: str
     released_on: str
     rating: str
     tags: str
+    attributes: str
+    characters: str
+    series: str
     decision: str
     label: str
     reviewer: str
@@ -75,12 +83,26 @@ class ManifestRow:
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow))
+_TYPES = {field.name: str(field.type) for field in dataclasses.fields(ManifestRow)}
+_TEXTS = [index for index, name in enumerate(COLUMNS) if _TYPES[name] == "str"]
+# What the manifests of the first releases lack.
+LATER = frozenset({"window_left", "window_top", "source", "file_url", "artists", "attributes", "characters", "series"})
 
 
 def row(
-    crop: FaceCrop, image: Image, post: Post, decision: ReviewDecision | None, split: str, image_format: str = "png"
+    crop: FaceCrop,
+    image: Image,
+    post: Post,
+    decision: ReviewDecision | None,
+    split: str,
+    image_format: str = "png",
+    *,
+    attributes: Sequence[str] = (),
 ) -> ManifestRow:
-    """Bring together what is known of one accepted crop, a file of that format; what is unknown is an empty text."""
+    """Bring together what is known of one accepted crop, a file of that format; what is unknown is an empty text.
+
+    Texts are as they were found; `to_csv` makes them harmless.
+    """
     found = crop.detection
     return ManifestRow(
         crop_sha256=crop.sha256,
@@ -98,6 +120,8 @@ def row(
         box_top=found.box.top,
         box_width=found.box.width,
         box_height=found.box.height,
+        window_left=crop.left,
+        window_top=crop.top,
         window_side=crop.side,
         padded=round(crop.padded, 4),
         turned=crop.turned,
@@ -111,40 +135,71 @@ def row(
         eye_colour=crop.eye_colour,
         eye_confidence=crop.eye_confidence,
         skin=crop.skin,
-        post_id=harmless(post.id),
-        page_url=harmless(post.page_url),
-        origin_url=harmless(post.origin_url or ""),
+        source=post.id.partition(":")[0],
+        post_id=post.id,
+        page_url=post.page_url,
+        file_url=post.file_url if post.file_url and post.file_url.startswith(("http://", "https://")) else "",
+        origin_url=post.origin_url or "",
+        artists=" ".join(post.artists),
         posted_at=post.posted_at.isoformat() if post.posted_at else "",
         released_on=post.released_on.isoformat() if post.released_on else "",
         rating=post.rating or "",
-        tags=harmless(" ".join(post.tags)),
+        tags=" ".join(post.tags),
+        attributes=" ".join(attributes),
+        characters=" ".join(post.characters),
+        series=" ".join(post.series),
         decision=decision.verdict.value if decision and decision.verdict else "rule",
-        label=harmless((decision and decision.label) or ""),
-        reviewer=harmless(decision.reviewer if decision else ""),
+        label=(decision and decision.label) or "",
+        reviewer=decision.reviewer if decision else "",
         decided_at=decision.decided_at.isoformat() if decision else "",
     )
 
 
 def to_csv(rows: Iterable[ManifestRow]) -> bytes:
-    """Write rows, sorted by crop SHA-256, as UTF-8 with Unix line ends; the same rows give the same bytes."""
+    """Write rows, sorted by crop SHA-256, as UTF-8 with Unix line ends; the same rows give the same bytes.
+
+    No text of theirs is run by a spreadsheet; `read_rows` gives them back as they were.
+    """
     return b"".join(csv_parts(sorted(rows, key=lambda one: one.crop_sha256)))
 
 
 def csv_parts(rows: Iterable[ManifestRow]) -> Iterator[bytes]:
     """Write rows that are sorted already, some at a time, so that any number of them needs little memory."""
     rows = iter(rows)
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(ManifestRow) if field.type != "str"}
-    some = list(islice(rows, ROWS_AT_ONCE))
-    yield pd.DataFrame(columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n").encode()
-    while some:
-        # Typed, because pandas would guess the types of each part by what happens to be in it.
-        frame = pd.DataFrame({name: [getattr(one, name) for one in some] for name in COLUMNS}).astype(kinds)
-        yield frame.to_csv(index=False, header=False, lineterminator="\n").encode()
-        some = list(islice(rows, ROWS_AT_ONCE))
+    yield table([COLUMNS])
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        yield table(map(_cells, some))
+
+
+def table(rows: Iterable[Sequence[object]]) -> bytes:
+    """Write any rows as CSV with Unix line ends; a cell is quoted where it holds a quote, a comma or a line's end."""
+    lines: list[str] = []
+    csv.writer(_Lines(lines)).writerows(rows)  # with its own line ends: by them it knows which cells to quote
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Where `csv` writes line by line."""
+
+    lines: list[str]
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def _cells(one: ManifestRow) -> list[object]:
+    cells = list(_VALUES(one))
+    for index in _TEXTS:
+        cells[index] = harmless(cells[index])
+    return cells
+
+
+_VALUES = attrgetter(*COLUMNS)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a manifest; every column of text stays text, an empty one is "".
+    """Read a manifest as text, as it was before it was made harmless; what an older kaoset left out is "".
 
     Raises:
         UsageError: There is none, or it lacks columns.
@@ -152,11 +207,72 @@ def read_csv(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype=str)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as a manifest ({error})") from error
-    missing = [name for name in COLUMNS if name not in frame.columns]
+        raise UsageError(f"{path}: not readable as a manifest ({_first_line(error)})") from error
+    missing = [name for name in COLUMNS if name not in frame.columns and name not in LATER]
     if missing:
         raise UsageError(f"{path}: no manifest of kaoset, it lacks {', '.join(missing)}")
+    for name in COLUMNS:
+        if name not in frame.columns:
+            frame[name] = ""
+        defused = frame[name].str.startswith("'")
+        if defused.any():
+            frame.loc[defused, name] = frame.loc[defused, name].map(unquoted)
     return frame
+
+
+def read_rows(path: Path) -> list[ManifestRow]:
+    """Read a manifest, which anybody may have written, so that its rows can be acted upon.
+
+    Raises:
+        UsageError: There is none, it lacks columns, or a row of it is none that `to_csv` writes.
+    """
+    frame = read_csv(path)
+    found = []
+    for number, cells in enumerate(frame[list(COLUMNS)].itertuples(index=False, name=None), start=2):
+        try:
+            found.append(_row_of(dict(zip(COLUMNS, cells, strict=True))))
+        except ValueError as error:
+            raise UsageError(f"{path}, row {number}: {error}; publish it again with this kaoset") from error
+    if len({one.crop_sha256 for one in found}) < len(found):
+        raise UsageError(f"{path}: names a crop twice; publish it again")
+    return found
+
+
+def _row_of(cells: Mapping[str, str]) -> ManifestRow:
+    values: dict[str, Any] = {name: _READ[_TYPES[name]](name, cell) for name, cell in cells.items()}
+    one = ManifestRow(**values)
+    for name, digits in {"crop_sha256": 64, "image_sha256": 64, "image_md5": 32}.items():
+        if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", cells[name]):
+            raise ValueError(f"{name} {cells[name][:80]!r} is not {digits} hexadecimal digits")
+    if not re.fullmatch(rf"images/{one.crop_sha256}\.(png|jpg|webp)", one.file):
+        raise ValueError(f"file {one.file[:80]!r} is not named by its crop")
+    if not 1 <= one.size <= MAX_SIZE or not 1 <= one.window_side <= MAX_SIDE:
+        raise ValueError(f"a crop of {one.size} px out of {one.window_side} px is none of kaoset's")
+    if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):  # and no NaN
+        raise ValueError(f"a window at {one.window_left}, {one.window_top} is none of kaoset's")
+    return one
+
+
+def _number(name: str, cell: str) -> int:
+    if not re.fullmatch(r"-?\d{1,18}", cell, re.ASCII):
+        raise ValueError(f"{name} {cell[:80]!r} is no whole number")
+    return int(cell)
+
+
+def _real(name: str, cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"{name} {cell[:80]!r} is no number") from None
+
+
+def _truth(name: str, cell: str) -> bool:
+    if cell not in {"True", "False"}:
+        raise ValueError(f"{name} {cell[:80]!r} is neither True nor False")
+    return cell == "True"
+
+
+_READ = {"str": lambda _, cell: cell, "int": _number, "float": _real, "bool": _truth}
 
 
 def split_of(family: str, seed: int, shares: Mapping[str, float]) -> str:
@@ -182,12 +298,16 @@ def split_of(family: str, seed: int, shares: Mapping[str, float]) -> str:
 
 def harmless(text: str) -> str:
     """Keep a spreadsheet from running what the web wrote."""
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
+    return "'" + text if FORMULA.match(text) else text
 
 
 def unquoted(text: str) -> str:
-    """Take back what `harmless` did."""
-    return text[1:] if text[:1] == "'" and harmless(text[1:]) == text else text
+    """Give back what `harmless` was given."""
+    return text[1:] if FORMULA.match(text) else text
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def faults_of_sums(release: Path) -> Iterator[str]:

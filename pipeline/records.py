@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NO_DATE = "no_date"  # a date window is asked for and the post has no date
     TAG_EXCLUDED = "tag_excluded"  # has a tag of filter.without_tags
     TAG_MISSING = "tag_missing"  # lacks a tag of filter.with_tags
+    FORGOTTEN = "forgotten"  # `flow forget` removed this work, and it shall not come back
     # scrape
     GONE = "gone"  # the file host answers 404 or 410
     FORBIDDEN = "forbidden"  # the file host answers 401, 403 or 451
@@ -128,7 +129,10 @@ class Post(Record):
     ext: str = ""  # as stated by the board, lower case, no dot
     size: int | None = None  # bytes, as stated
     rating: str | None = None  # g, s, q, e; None when unknown
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()  # all of them, also those that name an artist, a character or a series
+    artists: tuple[str, ...] = ()  # who made it, where the board says which tags are artists
+    characters: tuple[str, ...] = ()  # who is to be seen, where the board says so
+    series: tuple[str, ...] = ()  # what they are from; boards say "copyright"
     posted_at: datetime | None = None  # aware UTC
     released_on: date | None = None
     deleted: bool = False
@@ -227,6 +231,10 @@ class FaceCrop(Record):
     sha256: str  # of the PNG
     detection: Detection
     side: int  # pixels of the image that the window spans, before it was resized
+    left: float = (
+        0.0  # where the window's corner would be if it were not turned about its middle; in pixels of the image
+    )
+    top: float = 0.0
     size: int  # pixels a side, after
     padded: float  # share of the window that lay outside the image, 0 to 1
     phash: str  # 64 bits, 16 hexadecimal digits
@@ -269,6 +277,38 @@ class GivenSplit(Record):
 
     split: str
     round: int  # 1 for the recipe's first release; what was given earlier has the lower number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """What was removed on somebody's wish, and shall never come back: known by names and hashes alone."""
+
+    artists: frozenset[str] = frozenset()  # as tags are written, lower case
+    posts: frozenset[str] = frozenset()  # ids; one without "#" stands for all files of that post
+    md5s: frozenset[str] = frozenset()  # of files, lower case
+    sha256s: frozenset[str] = frozenset()  # of images
+
+    def holds(self, post: Post) -> bool:
+        """Say whether a post is one of them, before its file is fetched."""
+        return (
+            post.id in self.posts
+            or post.id.partition("#")[0] in self.posts
+            or (post.md5 is not None and post.md5 in self.md5s)
+            or bool(self.artists and not self.artists.isdisjoint(artists_of(post)))
+        )
+
+    def holds_file(self, md5: str, sha256: str) -> bool:
+        """Say whether the bytes with these hashes are one of them."""
+        return md5 in self.md5s or sha256 in self.sha256s
+
+
+NOTHING_FORGOTTEN = Forgotten()
+
+
+def artists_of(post: Post) -> set[str]:
+    """Name who may have made it, lower case: where a board does not say which tags are artists, any tag may be one."""
+    named = post.artists or [tag.removeprefix("artist:") for tag in post.tags]
+    return {name.lower() for name in named}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,6 +35,7 @@ from pipeline.filter import FilterCrops
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Hosts, Refused, Stopped
 from pipeline.judge import Beside, Progress, Which, choose, failed_before, judge, new_or_due, recall_stage, run_stage
+from pipeline.labels import attributes_of
 from pipeline.manifest import ManifestRow, row
 from pipeline.own_board import OwnBoard
 from pipeline.recipe import (
@@ -137,6 +138,7 @@ class Build:
             self._score = score.load(Path(own), self.recipe.detect.detectors) if own else None
             self.catalog = Catalog(self.settings.catalog_url or self.folder.catalog)
             stack.callback(self.catalog.close)
+            self._forgotten = self.catalog.forgotten()
             self._claims = Claims(self.folder.claims)
             stack.callback(self._claims.close)
             self._stop = threading.Event()
@@ -357,6 +359,7 @@ class Build:
             until=wanted.until,
             with_tags=wanted.with_tags,
             without_tags=wanted.without_tags,
+            forgotten=self._forgotten,
         )
 
     @cached_property
@@ -373,6 +376,7 @@ class Build:
             calls=self._calls,
             said=lambda post: self._said(stage, post),
             tally=self._tally,
+            forgotten=self._forgotten,
             stop=self._stop,
         )
         return stage
@@ -497,11 +501,14 @@ class Build:
 
     def _rows(self, crops: Sequence[FaceCrop]) -> Sequence[ManifestRow]:
         decisions = self.catalog.decisions()
+        image_format = self.recipe.release.image_format
+        faces = Counter(crop.detection.image_sha256 for crop in crops)
 
         def make(crop: FaceCrop) -> ManifestRow:
             image = self._images[crop.detection.image_sha256]
             post = self._posts[image.post_id]
-            return row(crop, image, post, decisions.get(crop.sha256), crop.split, self.recipe.release.image_format)
+            said = attributes_of(post.tags, faces[image.sha256])
+            return row(crop, image, post, decisions.get(crop.sha256), crop.split, image_format, attributes=said)
 
         return MadeRows(crops, make)
 

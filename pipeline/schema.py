@@ -97,6 +97,14 @@ SPLITS = sa.Table(
     sa.Column("round", sa.Integer, nullable=False),
 )
 
+FORGOTTEN = sa.Table(
+    "forgotten",
+    _META,
+    sa.Column("kind", sa.String, primary_key=True),  # the field of records.Forgotten
+    sa.Column("value", sa.String, primary_key=True),
+    sa.Column("at", sa.String, nullable=False),
+)
+
 _REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
 _REFUSE_POSTGRES = """CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
@@ -167,7 +175,7 @@ def _to_2(connection: sa.Connection) -> None:
 
 
 def _to_3(_connection: sa.Connection) -> None:
-    """Splits are remembered: the table is new, and made as all new tables are."""
+    """Splits are remembered, and what was forgotten: their tables are new, and made as all new tables are."""
 
 
 _MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2, 3: _to_3}

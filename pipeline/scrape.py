@@ -19,7 +19,7 @@ from pipeline.claims import Claims
 from pipeline.errors import StoreError, UsageError
 from pipeline.http import Fetched, Part, Refused, Stopped, measure
 from pipeline.lanes import fan_out
-from pipeline.records import HostCount, Image, Post, Reason
+from pipeline.records import NOTHING_FORGOTTEN, Forgotten, HostCount, Image, Post, Reason
 from pipeline.sources import Source
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect, fingerprint
 from pipeline.store import Store
@@ -50,6 +50,8 @@ class FetchFiles:
     calls: Calls = effect()  # where files are decoded: one that kills its decoder costs itself, and no thread of ours
     said: Callable[[Post], Answer | None] = effect()  # what the catalog has been told of the file meanwhile
     tally: Tally = effect()
+    # Whose bytes are not kept; what came before it was forgotten is not asked for again.
+    forgotten: Forgotten = field(default=NOTHING_FORGOTTEN, compare=False, repr=False, metadata={"effect": True})
     # The clients' own event: set by whoever wants the run to end, and while the stage is left early.
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False, metadata={"effect": True})
 
@@ -137,7 +139,10 @@ class FetchFiles:
         return answer
 
     def _looked_at(self, post: Post, target: Path, fetched: Fetched) -> Answer:
-        """Decode what came, in another process."""
+        """Decode what came, in another process; nothing else is done with what was forgotten."""
+        sha256 = _sha256_of(target)
+        if self.forgotten.holds_file(fetched.md5, sha256):
+            return Refused(Reason.FORGOTTEN)
         match self.calls(partial(pixels.inspect_file, max_pixels=self.max_pixels), target):
             case Crashed(detail):
                 return Refused(Reason.CRASHED, detail)
@@ -147,7 +152,7 @@ class FetchFiles:
                 return Refused(bad.reason, bad.detail)
             case still:
                 return Image(
-                    sha256=_sha256_of(target),
+                    sha256=sha256,
                     md5=fetched.md5,
                     post_id=post.id,
                     width=still.width,
@@ -179,8 +184,7 @@ class FetchFiles:
         return fingerprint(self)
 
     def _target(self, post: Post) -> Path:
-        """Give a name that a later run, and a twin, finds again, whatever characters the id holds."""
-        return self.parts / hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()
+        return self.parts / _part_name(post)
 
     def _clear(self, post: Post) -> None:
         target = self._target(post)
@@ -322,6 +326,16 @@ def _outcome(post: Post, answer: Answer) -> Outcome[Post, Image]:
             return Kept(post, (replace(answer, post_id=post.id),))
         case Refused(reason, detail):
             return Dropped(post, reason, detail)
+
+
+def parts_of(folder: Path, post: Post) -> list[Path]:
+    """Say what lies in the folder of files under way of the file of *post*."""
+    return list(folder.glob(f"{_part_name(post)}*"))
+
+
+def _part_name(post: Post) -> str:
+    """Give a name that a later run, and a twin, finds again, whatever characters the id holds."""
+    return hashlib.sha1((post.md5 or post.id).encode(), usedforsecurity=False).hexdigest()
 
 
 def _sha256_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from pipeline.records import Post, Reason
+from pipeline.records import NOTHING_FORGOTTEN, Forgotten, Post, Reason
 from pipeline.sources import MOVING
 from pipeline.stage import Dropped, Kept, Outcome, Scope
 from pipeline.store import Store
@@ -27,6 +27,7 @@ class SelectPosts:
     with_tags: tuple[str, ...] = ()  # all of them must be there
     without_tags: tuple[str, ...] = ()  # none of them may be there
     drop_deleted: bool = True
+    forgotten: Forgotten = NOTHING_FORGOTTEN  # what shall never come back
 
     def key(self, item: Post, /) -> str:
         """A post is known by its id."""
@@ -40,13 +41,19 @@ class SelectPosts:
 
     def _reason(self, post: Post) -> Reason | None:
         return (
-            no_file(post)
+            forgotten(post, self.forgotten)
+            or no_file(post)
             or not_still(post)
             or (deleted(post) if self.drop_deleted else None)
             or wrong_rating(post, self.ratings)
             or outside_dates(post, self.since, self.until)
             or wrong_tags(post, self.with_tags, self.without_tags)
         )
+
+
+def forgotten(post: Post, what: Forgotten) -> Reason | None:
+    """Somebody wished that it goes, and never comes back."""
+    return Reason.FORGOTTEN if what.holds(post) else None
 
 
 def no_file(post: Post) -> Reason | None:

@@ -143,6 +143,8 @@ def compare(
             assert post.md5 in {None, other.md5}
             assert set(post.tags) >= set(other.tags)
             assert post.origin_url == other.origin_url
+            if post.series:  # where a dialect tells kinds of tags, it tells all of them
+                assert (post.artists, post.characters, post.series) == (other.artists, other.characters, other.series)
         else:
             assert (post.file_url, post.md5) == (None, None)
     assert theirs == {number: files[number] for number in theirs}

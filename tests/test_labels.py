@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipeline.labels import ATTRIBUTES, labels_of
+from pipeline.labels import ATTRIBUTES, attributes_of, labels_of
 
 
 def _of(tags: str, faces: int = 1) -> dict[str, int]:
@@ -39,3 +39,9 @@ def test_two_colours_tell_none() -> None:
     """Two hair colours, or hair of many colours, leave the group unknown."""
     assert _of("solo blue_hair red_hair")["blue_hair"] == -1
     assert _of("solo blue_hair gradient_hair")["blue_hair"] == -1
+
+
+def test_what_is_said_of_a_face_is_named() -> None:
+    """What labels hold as true, and nothing of a face that tags cannot speak of."""
+    assert attributes_of(("smile", "solo", "blue_hair", "sky"), 1) == ("blue_hair", "smile")
+    assert attributes_of(("smile", "solo", "blue_hair"), 2) == ()

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 from pathlib import Path
 
 import make
+import pandas as pd
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.manifest import COLUMNS, ManifestRow, harmless, read_csv, row, split_of, to_csv, unquoted
+from pipeline.manifest import (
+    COLUMNS,
+    LATER,
+    ManifestRow,
+    harmless,
+    read_csv,
+    read_rows,
+    row,
+    split_of,
+    to_csv,
+    unquoted,
+)
 from pipeline.records import Verdict
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -48,11 +61,99 @@ def test_a_manifest_reads_back(tmp_path: Path) -> None:
     assert frame.loc[0, "origin_url"] == "NA"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\tx"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\tx", "\rx", "\n=1", "  =1", "\uff1d1", "'=1", "''\t@"])
 def test_what_a_spreadsheet_would_run_is_defused(text: str) -> None:
-    """A formula from the web becomes text."""
+    """A formula from the web becomes text, also one behind blanks or in wide characters."""
     assert harmless(text) == "'" + text
     assert harmless("https://x.invalid") == "https://x.invalid"
+    assert harmless("'til_dawn") == "'til_dawn"
+
+
+HOSTILE = (
+    *("=1+1", "'=1", "''=1", "'til", '"', 'a"b,c', ",", "a\rb", "a\r\nb", "\n", " a ", "初音ミク😀", "NA", "null"),
+    *("\t@x", "-", "a\u2028b", "\ufeffx", "'", "0x10", "1e5", "True"),
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_comes_back_from_any_column(text: str, tmp_path: Path) -> None:
+    """Quotes, line ends, formulas and Unicode are kept, in the columns of people and boards alike."""
+    free = [field.name for field in dataclasses.fields(ManifestRow) if field.type == "str"]
+    fixed = {"crop_sha256", "file", "image_sha256", "image_md5"}
+    rows = [dataclasses.replace(_row(), **{name: text for name in free if name not in fixed}), _row(2)]
+    path = tmp_path / "m.csv"
+    path.write_bytes(to_csv(rows))
+
+    assert read_rows(path) == sorted(rows, key=lambda one: one.crop_sha256)
+    assert to_csv(read_rows(path)) == path.read_bytes()
+
+
+def test_no_column_of_text_is_run(tmp_path: Path) -> None:
+    """Every cell of a row in which everything is a formula begins with a quote, or is of ours."""
+    free = [field.name for field in dataclasses.fields(ManifestRow) if field.type == "str"]
+    path = tmp_path / "m.csv"
+    path.write_bytes(to_csv([dataclasses.replace(_row(), **dict.fromkeys(free, "=cmd|'/c calc'!A1"))]))
+
+    with path.open(newline="") as file:
+        cells = next(csv.DictReader(file))
+    assert {name for name in free if not cells[name].startswith("'=")} == set()
+
+
+def test_who_and_what_is_in_the_row() -> None:
+    """Names with a blank between them, as tags are."""
+    post = make.post(artists=("ann", "bob"), characters=("miku",), series=("vocaloid",))
+    said = row(make.face_crop(), make.image(), post, None, "train", attributes=("blue_hair", "smile"))
+
+    assert (said.source, said.artists, said.characters, said.series, said.attributes) == (
+        *("sandbox", "ann bob", "miku", "vocaloid", "blue_hair smile"),
+    )
+
+
+def test_no_path_of_a_machine_reaches_the_manifest() -> None:
+    """A file of a folder has no address that others could use."""
+    assert _row(file_url="file:///home/me/a.png").file_url == ""
+    assert _row(file_url=None).file_url == ""
+    assert _row(file_url="https://x.invalid/a.png").file_url == "https://x.invalid/a.png"
+
+
+def test_the_manifest_of_an_older_kaoset_is_read(tmp_path: Path) -> None:
+    """What it lacks is empty; but it does not say where its windows lay, so it is not to be acted upon."""
+    path = tmp_path / "m.csv"
+    path.write_bytes(to_csv([_row()]))
+    pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns=list(LATER)).to_csv(path, index=False)
+
+    assert (read_csv(path)[list(LATER)] == "").all(axis=None)
+    with pytest.raises(UsageError, match=r"row 2: window_left '' is no number"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "complaint"),
+    [
+        ("file", "images/../../../etc/passwd", "not named by its crop"),
+        ("file", "/etc/passwd", "not named by its crop"),
+        ("crop_sha256", "..", "not 64 hexadecimal digits"),
+        ("image_sha256", "A" * 64, "not 64 hexadecimal digits"),
+        ("image_md5", "", "not 32 hexadecimal digits"),
+        ("size", "99999", "none of kaoset's"),
+        ("size", "1e3", "no whole number"),
+        ("window_side", "0", "none of kaoset's"),
+        ("window_left", "nan", "none of kaoset's"),
+        ("window_top", "inf", "none of kaoset's"),
+        ("turned", "1e999", "none of kaoset's"),
+        ("agreed", "1", "neither True nor False"),
+    ],
+)
+def test_a_row_that_is_none_of_ours_is_refused(column: str, cell: str, complaint: str, tmp_path: Path) -> None:
+    """Anybody may have written a manifest: none names a file elsewhere, or asks for a picture without end."""
+    path = tmp_path / "m.csv"
+    path.write_bytes(to_csv([_row()]))
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame.loc[0, column] = cell
+    frame.to_csv(path, index=False)
+
+    with pytest.raises(UsageError, match=f"row 2: .*{complaint}"):
+        read_rows(path)
 
 
 def test_a_decision_is_in_the_row() -> None:

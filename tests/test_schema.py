@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from pipeline.catalog import Catalog
 from pipeline.errors import CatalogError
-from pipeline.records import Reason, Record, Verdict
+from pipeline.records import NOTHING_FORGOTTEN, Forgotten, Reason, Record, Verdict
 from pipeline.schema import SCHEMA
 
 # The tables as the first kaoset made them.
@@ -172,6 +172,16 @@ def test_tables_without_a_number_are_those_of_the_first_schema(old_url: str) -> 
     catalog = Catalog(old_url)
 
     assert catalog.due("scrape", "f", ["sandbox:2"]) == {"sandbox:2"}
+    catalog.close()
+
+
+def test_an_older_catalog_can_be_told_to_forget(old_url: str) -> None:
+    """The table is there, and empty."""
+    catalog = Catalog(old_url)
+    before = catalog.forgotten()
+    catalog.forget(Forgotten(posts=frozenset({"sandbox:1"})))
+
+    assert (before, catalog.forgotten().posts) == (NOTHING_FORGOTTEN, {"sandbox:1"})
     catalog.close()
 
 

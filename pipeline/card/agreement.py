@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
+from typing import Any
 
 from pipeline.records import ReviewDecision, Verdict
 
@@ -21,6 +22,27 @@ class Agreement:
     reviewers: Mapping[str, int] = field(default_factory=dict)  # crops that each has decided on, most first
     seen_twice: int = 0  # pairs of reviewers who decided on one crop
     agreed_twice: int = 0  # those of them who said the same
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Agreement:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError, TypeError, LookupError, AttributeError: It is something else.
+        """
+        by_rule = ({Verdict(word): int(count) for word, count in body[name].items()} for name in ("sure", "unsure"))
+        sure, unsure = by_rule
+        return cls(
+            sure=sure,
+            unsure=unsure,
+            reviewers={str(name): int(count) for name, count in body["reviewers"].items()},
+            seen_twice=int(body["seen_twice"]),
+            agreed_twice=int(body["agreed_twice"]),
+        )
 
 
 NOTHING_DECIDED = Agreement()

@@ -186,11 +186,12 @@ def _variants(post: PlantedPost, host: str) -> list[dict[str, Any]]:
 
 def _strings(post: PlantedPost) -> dict[str, Any]:
     meta = {"animated", "video", "highres", "monochrome", "greyscale"}
-    parts = {
-        "general": [tag for tag in post.tags if not tag.endswith("_(sandbox)") and tag not in meta],
-        "artist": [],
-        "character": [tag for tag in post.tags if tag.endswith("_(sandbox)")],
-        "copyright": ["original"],
+    named = {*post.artists, *post.characters, *post.series}
+    parts: dict[str, Sequence[str]] = {
+        "general": [tag for tag in post.tags if tag not in named | meta],
+        "artist": post.artists,
+        "character": post.characters,
+        "copyright": post.series,
         "meta": [tag for tag in post.tags if tag in meta],
     }
     row: dict[str, Any] = {"tag_string": " ".join(post.tags), "tag_count": len(post.tags)}

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from pipeline.sandbox.posts import SAMPLE_WIDTH, Kind, PlantedPost
-from pipeline.sandbox.search import Ask, Found, Refusal, Test, bounded, has_tag, ids, negate, page, terms
+from pipeline.sandbox.search import Ask, Found, Refusal, Test, bounded, has_tag, ids, kinds_of, negate, page, terms
 
 KEY = {"user_id": "1", "api_key": "sandbox"}
 DEPTH = 20_000  # posts; beyond it the body is empty
@@ -78,6 +78,8 @@ class Gelbooru:
         if ask.params.get("json") != "1":
             return Response(self._xml(found, ask), media_type="text/xml")
         rows = [self._row(post, ask.host) for post in found.posts]
+        if ask.params.get("fields") == "tag_info" and not self.keyed:  # rule34 tells, gelbooru.com takes no notice
+            rows = [{**row, "tag_info": _tag_info(post)} for post, row in zip(found.posts, rows, strict=True)]
         if not self.keyed:
             return JSONResponse(rows)
         limit = bounded(ask.params.get("limit", ""), 100, 100)
@@ -214,6 +216,13 @@ def stamp(moment: datetime) -> str:
 
 def _tags(post: PlantedPost) -> str:
     return " ".join((*post.tags, QUOTED))
+
+
+def _tag_info(post: PlantedPost) -> list[dict[str, Any]]:
+    if post.kind is Kind.HIDDEN:
+        return []
+    kinds = ((tag, "tag" if kind == "general" else kind) for tag, kind in kinds_of(post))
+    return [{"count": 7, "type": kind, "tag": html.escape(tag)} for tag, kind in kinds]
 
 
 def _source(post: PlantedPost) -> str:

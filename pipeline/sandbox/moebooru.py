@@ -11,7 +11,20 @@ from urllib.parse import quote
 from starlette.responses import JSONResponse, Response
 
 from pipeline.sandbox.posts import SAMPLE_WIDTH, Kind, PlantedPost
-from pipeline.sandbox.search import Ask, Found, Refusal, Test, bounded, days, has_tag, ids, negate, page, terms
+from pipeline.sandbox.search import (
+    Ask,
+    Found,
+    Refusal,
+    Test,
+    bounded,
+    days,
+    has_tag,
+    ids,
+    kinds_of,
+    negate,
+    page,
+    terms,
+)
 
 TAG_LIMIT = 6
 SAYS = {"g": "s", "s": "q", "q": "q", "e": "e"}
@@ -49,9 +62,12 @@ class Moebooru:
         return page(found if rising else found[::-1], (number - 1) * size, size)
 
     def write(self, found: Found, ask: Ask) -> Response:
-        """A bare list; an envelope for those who ask for version 2."""
+        """A bare list; an envelope for those who ask for version 2, with the kinds of tags if they ask."""
         rows = [_row(post, ask.host) for post in found.posts]
-        return JSONResponse({"posts": rows} if ask.params.get("api_version") == "2" else rows)
+        if ask.params.get("api_version") != "2":
+            return JSONResponse(rows)
+        kinds = {tag: kind for post in found.posts for tag, kind in kinds_of(post)}
+        return JSONResponse({"posts": rows, **({"tags": kinds} if ask.params.get("include_tags") == "1" else {})})
 
     def refuse(self, refusal: Refusal) -> Response:
         """The reason, in JSON."""

@@ -125,6 +125,7 @@ REASONS: dict[Kind, tuple[Reason, ...]] = {
 }
 
 
+ARTISTS = ("sunahama", "=kaigara", "砂絵師", "dune_(artist)", "o'sand")
 SAMPLE_WIDTH = 850  # pixels; a wider picture has a sample of this width
 # Of these no smaller file can be made.
 _UNSHRINKABLE = frozenset(
@@ -175,8 +176,24 @@ class PlantedPost(Record):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """As the board lists them."""
-        return self.truth.tags
+        """As the board lists them, those of every kind."""
+        return tuple(sorted({*self.truth.tags, *self.artists, *self.series}))
+
+    @property
+    def artists(self) -> tuple[str, ...]:
+        """Who drew it; nobody knows of every tenth, and copies have their original's. One name is like a formula."""
+        place = zlib.crc32((self.group or str(self.number)).encode()) % 10
+        return () if place == 9 else (ARTISTS[place % len(ARTISTS)],)
+
+    @property
+    def characters(self) -> tuple[str, ...]:
+        """Who is on it."""
+        return tuple(tag for tag in self.truth.tags if tag.endswith("_(sandbox)"))
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """What they are from."""
+        return ("sandbox_stories",) if self.characters else ("original",)
 
 
 @dataclass(frozen=True)

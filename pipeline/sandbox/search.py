@@ -97,6 +97,16 @@ def bounded(text: str, default: int, most: int) -> int:
     return min(int(text), most) if re.fullmatch(r"\d{1,9}", text) else default
 
 
+def kinds_of(post: PlantedPost) -> Iterator[tuple[str, str]]:
+    """Give each tag and its kind, as Danbooru, Moebooru and rule34 call them."""
+    kinds = {
+        **dict.fromkeys(post.series, "copyright"),
+        **dict.fromkeys(post.characters, "character"),
+        **dict.fromkeys(post.artists, "artist"),
+    }
+    return ((tag, kinds.get(tag, "general")) for tag in post.tags)
+
+
 class Refusal(Exception):  # noqa: N818 - an answer of the board, not a fault of ours
     """An answer other than 200, as the board words it."""
 

@@ -13,9 +13,10 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from pipeline.sandbox.posts import Kind, PlantedPost
-from pipeline.sandbox.search import Ask, Found, Refusal, Test, days, has_tag, ids, negate, page, terms
+from pipeline.sandbox.search import Ask, Found, Refusal, Test, days, has_tag, ids, kinds_of, negate, page, terms
 
 SAYS = {"g": "safe", "s": "sketchy", "q": "sketchy", "e": "unsafe"}
+CATEGORIES = {"artist": "Artist", "character": "character", "copyright": "series"}  # as its owner calls them
 MIME = {
     "jpg": "image/jpeg",
     "png": "image/png",
@@ -99,7 +100,10 @@ class Szurubooru:
             "contentUrl": None if hidden else place,
             "thumbnailUrl": f"data/generated-thumbnails/{post.number}_{post.md5[:16]}.jpg",
             "flags": ["loop"] if post.duration else [],
-            "tags": [{"names": [tag, f"{tag}_too"], "category": "default", "usages": 7} for tag in post.tags],
+            "tags": [
+                {"names": [tag, f"{tag}_too"], "category": CATEGORIES.get(kind, "default"), "usages": 7}
+                for tag, kind in kinds_of(post)
+            ],
             "user": {"name": "sandbox", "avatarUrl": ""},
             "score": post.number % 41,
         }

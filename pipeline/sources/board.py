@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,12 @@ RATINGS = ("g", "s", "q", "e")
 BY_FALLING_ID = "the board is read by falling id, which no other order may cross"
 CHANGES_PAGES = "it changes the size of a page; use --limit"
 SAMPLE = "#sample"  # ends the ids of posts whose file is one
+# The fields of a `Post` that hold tags of a kind, by the boards' names of kinds; a circle is who publishes together.
+KINDS_OF_TAGS = {
+    **dict.fromkeys(("artist", "artists", "circle"), "artists"),
+    **dict.fromkeys(("character", "characters"), "characters"),
+    **dict.fromkeys(("copyright", "copyrights", "series"), "series"),
+}
 OWN_IDS = "the board is paged by that very metatag; use --limit, or filter.since and filter.until"
 
 
@@ -242,6 +248,19 @@ def md5_of(row: Row, name: str) -> str | None:
     """Read 32 hexadecimal digits, lower case; None for anything else."""
     found = re.fullmatch(r"[0-9a-fA-F]{32}", text(row, name))
     return found[0].lower() if found else None
+
+
+def by_kind(kinds: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Pick out the tags that say whose a picture is and who is on it, as fields of a `Post`.
+
+    Args:
+        kinds: Each tag and its kind, as boards of all dialects call them.
+    """
+    told: dict[str, list[str]] = {}
+    for tag, kind in kinds:
+        if name := KINDS_OF_TAGS.get(kind.lower()):
+            told.setdefault(name, []).append(tag)
+    return {name: tuple(dict.fromkeys(tags)) for name, tags in told.items()}
 
 
 def extension(url: str) -> str:

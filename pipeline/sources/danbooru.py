@@ -22,8 +22,8 @@ from pipeline.sources.board import (
 from pipeline.sources.ground import TOP, Row, number
 
 ONLY = (
-    "id,created_at,md5,file_url,large_file_url,file_ext,file_size,rating,source,tag_string,is_deleted,is_banned,"
-    "media_asset[duration]"
+    "id,created_at,md5,file_url,large_file_url,file_ext,file_size,rating,source,tag_string,tag_string_artist,"
+    "tag_string_character,tag_string_copyright,is_deleted,is_banned,media_asset[duration]"
 )
 ADVICE = {422: "change the query of this source, or set its tag_limit to what your account has"}
 TIMED_OUT = "timed out"  # the board's own words for a search that it gave up on, after 3 seconds (6 with Gold)
@@ -87,6 +87,9 @@ class DanbooruSource(BoardSource):
             size=row["file_size"] if isinstance(row.get("file_size"), int) else None,
             rating=row["rating"] if row.get("rating") in RATINGS else None,
             tags=tuple(text(row, "tag_string").split()),
+            artists=tuple(text(row, "tag_string_artist").split()),
+            characters=tuple(text(row, "tag_string_character").split()),
+            series=tuple(text(row, "tag_string_copyright").split()),
             posted_at=iso_moment(text(row, "created_at")),
             deleted=row.get("is_deleted") is True or row.get("is_banned") is True,
             animated=ext in MOVING or (isinstance(asset, dict) and asset.get("duration") is not None),

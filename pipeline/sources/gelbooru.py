@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,17 @@ from xml.etree import ElementTree as ET
 from pipeline.errors import BoardError
 from pipeline.records import Post
 from pipeline.sources import MOVING
-from pipeline.sources.board import BY_FALLING_ID, CHANGES_PAGES, OWN_IDS, BoardSource, extension, key_name, md5_of, text
+from pipeline.sources.board import (
+    BY_FALLING_ID,
+    CHANGES_PAGES,
+    OWN_IDS,
+    BoardSource,
+    by_kind,
+    extension,
+    key_name,
+    md5_of,
+    text,
+)
 from pipeline.sources.ground import TOP, Row, number, whole
 
 # The family says safe, or since 2022 general; XML has the first letter. `sensitive` is gelbooru.com's alone, and it
@@ -70,8 +80,9 @@ class GelbooruSource(BoardSource):
         url, advice = f"{self.root}/index.php", {401: self._needs_key}
         if self.form == "xml":
             rows, more = self._in_xml(self.client.get_xml(url, params, advice=advice))
-        else:
-            rows, more = self._in_json(self.client.get_json(url, {**params, "json": 1}, advice=advice))
+        else:  # which tag is an artist some boards tell when they are asked; the others take no notice
+            params |= {"json": 1, "fields": "tag_info"}
+            rows, more = self._in_json(self.client.get_json(url, params, advice=advice))
         return rows if rows or not more else None
 
     def _in_xml(self, root: ET.Element) -> tuple[list[Row], int]:
@@ -120,6 +131,7 @@ class GelbooruSource(BoardSource):
             ext=ext,
             rating=SAYS.get(text(row, "rating")),
             tags=tuple(html.unescape(text(row, "tags")).split()),
+            **by_kind(_kinds(row.get("tag_info"))),
             posted_at=moment(text(row, "created_at")),
             deleted=text(row, "status") == "deleted",
             animated=ext in MOVING,
@@ -127,6 +139,13 @@ class GelbooruSource(BoardSource):
 
     def _file_headers(self) -> dict[str, str]:
         return {"Referer": f"{self.home}/"}
+
+
+def _kinds(told: object) -> Iterator[tuple[str, str]]:
+    """Give each tag and its kind, where the board tells them."""
+    for one in told if isinstance(told, list) else ():
+        if isinstance(one, dict) and (tag := "_".join(html.unescape(text(one, "tag")).split())):
+            yield tag, text(one, "type")
 
 
 def moment(stamp: str) -> datetime | None:

@@ -202,11 +202,12 @@ class GetchuSource:
         return page
 
     def _post(self, product: Product, game: Game, picture: Picture) -> Post:
+        artists = tuple(dict.fromkeys(filter(None, map(_tag, product.artists))))
         said = (
-            ("brand", product.brand or game.brand),
-            ("title", product.title),
-            *(("artist", artist) for artist in product.artists),
-            ("character", picture.character),
+            ("brand", _tag(product.brand or game.brand)),
+            ("title", _tag(product.title)),
+            *(("artist", artist) for artist in artists),
+            ("character", _tag(picture.character)),
         )
         return Post(
             id=f"{self.name}:{game.product}-c{picture.number}",
@@ -214,13 +215,21 @@ class GetchuSource:
             page_url=f"{self.home}/item/{game.product}/",
             ext=extension(picture.address),
             rating=self.rating,
-            tags=tuple(dict.fromkeys(f"{kind}:{'_'.join(name[:MAX_NAME].split())}" for kind, name in said if name)),
+            tags=tuple(dict.fromkeys(f"{kind}:{name}" for kind, name in said if name)),
+            artists=artists,
+            characters=tuple(filter(None, (_tag(picture.character),))),
+            series=tuple(filter(None, (_tag(product.title),))),
             released_on=product.released_on or game.released_on,
         )
 
     def _asked(self, url: str) -> str:
         """Turn what is written down into what is asked."""
         return self.root + url.removeprefix(self.home) if url.startswith(f"{self.home}/") else url
+
+
+def _tag(name: str) -> str:
+    """Write a name as a tag."""
+    return "_".join(name[:MAX_NAME].split())
 
 
 class _AgeGateError(BoardError):

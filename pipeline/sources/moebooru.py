@@ -14,6 +14,7 @@ from pipeline.sources.board import (
     CHANGES_PAGES,
     OWN_IDS,
     BoardSource,
+    by_kind,
     date_tag,
     extension,
     md5_of,
@@ -23,6 +24,7 @@ from pipeline.sources.board import (
 from pipeline.sources.ground import TOP, Row, number, whole
 
 SAYS = {"s": "g", "q": "q", "e": "e"}  # its s is safe
+KINDS = " kinds of tags"  # where a row holds those of its page; no field of the board is named so
 # moebooru/moebooru, app/models/tag/parse_methods.rb: counted apart from the six tags.
 METATAGS = frozenset(
     {"id", "date", "order", "rating", "width", "height", "mpixels", "score", "limit", "md5", "deleted", "holds"}
@@ -58,11 +60,16 @@ class MoebooruSource(BoardSource):
         return asked
 
     def _ask(self, high: int, count: int) -> list[Row]:
-        params: dict[str, str | int] = {"limit": count}
+        # The second version tells the kinds of tags beside the posts; an old board gives the posts alone.
+        params: dict[str, str | int] = {"limit": count, "api_version": 2, "include_tags": 1}
         if tags := " ".join(filter(None, [self.tags, f"id:<{high + 1}" if high < TOP else ""])):
             params["tags"] = tags
         answer = self.client.get_json(f"{self.root}/post.json", params)
-        return self._list_of_rows(answer.get("posts") if isinstance(answer, dict) else answer)
+        if not isinstance(answer, dict):
+            return self._list_of_rows(answer)
+        kinds = answer.get("tags")
+        rows = self._list_of_rows(answer.get("posts"))
+        return [{**row, KINDS: kinds} for row in rows] if isinstance(kinds, dict) else rows
 
     def _sample(self, row: Row) -> str:
         """Prefer the one of at most 1500 pixels; the JPEG that is made of a PNG is as wide as that."""
@@ -72,6 +79,7 @@ class MoebooruSource(BoardSource):
     def _post(self, row: Row) -> Post:
         url = text(row, "file_url")
         ext = text(row, "file_ext").lower() or extension(url)
+        tags, kinds = tuple(text(row, "tags").split()), row.get(KINDS, {})
         return Post(
             id=f"{self.name}:{number(row)}",
             file_url=self._written_down(url),
@@ -81,7 +89,8 @@ class MoebooruSource(BoardSource):
             ext=ext,
             size=whole(row.get("file_size")),
             rating=SAYS.get(text(row, "rating")),
-            tags=tuple(text(row, "tags").split()),
+            tags=tags,
+            **by_kind((tag, kinds[tag]) for tag in tags if isinstance(kinds.get(tag), str)),
             posted_at=moment(row.get("created_at")),
             deleted=text(row, "status") == "deleted",
             animated=ext in MOVING,

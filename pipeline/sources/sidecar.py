@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.records import utc
 from pipeline.sources import gelbooru, moebooru
-from pipeline.sources.board import plain, text
+from pipeline.sources.board import KINDS_OF_TAGS, by_kind, plain, text
 from pipeline.sources.ground import Row, whole
 
 MAX_TEXT_BYTES = 64 << 10
@@ -41,8 +41,9 @@ def told_beside(file: Path, root: Path) -> dict[str, Any]:
     """Say what is told of a picture, as fields of a `Post`; what is not told is absent.
 
     Tags come from `a.jpg.txt` or `a.txt`, separated by commas or, where there is none, by blanks. From `a.jpg.json` or
-    `a.json` come rating, date, origin and the page on its board, and the tags where there is no text. A rating that is
-    not understood is told as None. The md5 that a row states is that of the board's file; this one's own is measured.
+    `a.json` come rating, date, origin, the page on its board, which tags are artists, characters and series, and the
+    tags where there is no text. A rating that is not understood is told as None. The md5 that a row states is that of
+    the board's file; this one's own is measured.
 
     Args:
         file: The picture.
@@ -112,6 +113,7 @@ def _of_row(row: Row) -> dict[str, Any]:
     board, number, said = text(row, "category"), whole(row.get("id")), row.get("rating")
     if tags := _tags(row):
         told["tags"] = tags
+    told |= by_kind(_kinds(row))
     if said is not None and said != "":
         told["rating"] = _rating(text(row, "rating").strip().lower(), board)
     # The first is the board's own word; gallery-dl's second is the day of a ranking at times.
@@ -130,6 +132,18 @@ def _tags(row: Row) -> tuple[str, ...]:
     if isinstance(said, Mapping):
         said = [tag for some in said.values() if isinstance(some, list) for tag in some]
     return tags_of(said.split() if isinstance(said, str) and ", " not in said else said)
+
+
+def _kinds(row: Row) -> Iterator[tuple[str, str]]:
+    """Give each tag whose kind is told, and that: as Danbooru writes them, as gallery-dl does, or as lists by kind."""
+    said = row.get("tags")
+    for kind in KINDS_OF_TAGS:
+        for value in (
+            row.get(f"tag_string_{kind}"),
+            row.get(f"tags_{kind}"),
+            isinstance(said, Mapping) and said.get(kind),
+        ):
+            yield from ((tag, kind) for tag in tags_of(value.split() if isinstance(value, str) else value))
 
 
 def _rating(said: str, board: str) -> str | None:

@@ -12,6 +12,7 @@ from pipeline.sources.board import (
     BY_FALLING_ID,
     OWN_IDS,
     BoardSource,
+    by_kind,
     date_tag,
     extension,
     iso_moment,
@@ -63,7 +64,7 @@ class SzurubooruSource(BoardSource):
         return {"Authorization": f"Token {packed}"}
 
     def _post(self, row: Row) -> Post:
-        url = text(row, "contentUrl")
+        url, kinds = text(row, "contentUrl"), _kinds(row.get("tags"))
         return Post(
             id=f"{self.name}:{number(row)}",
             file_url=self._written_down(url),
@@ -74,7 +75,8 @@ class SzurubooruSource(BoardSource):
             ext=extension(url),
             size=whole(row.get("fileSize")),
             rating=SAYS.get(text(row, "safety")),
-            tags=_names(row.get("tags")),
+            tags=tuple(tag for tag, _ in kinds),
+            **by_kind(kinds),
             posted_at=iso_moment(text(row, "creationTime")),
             animated=text(row, "type") in {"animation", "video", "flash"},
         )
@@ -85,9 +87,9 @@ def _sha1(digits: str) -> str | None:
     return found[0].lower() if found else None
 
 
-def _names(tags: object) -> tuple[str, ...]:
-    """Give the first, which is the chosen, of each tag's names."""
+def _kinds(tags: object) -> list[tuple[str, str]]:
+    """Give of each tag the first of its names, which is the chosen, and its category, as the board's owner calls it."""
     if not isinstance(tags, list):
-        return ()
-    named = [tag["names"] for tag in tags if isinstance(tag, dict) and isinstance(tag.get("names"), list)]
-    return tuple(plain(names[0]) for names in named if names and isinstance(names[0], str))
+        return []
+    named = [tag for tag in tags if isinstance(tag, dict) and isinstance(tag.get("names"), list) and tag["names"]]
+    return [(plain(tag["names"][0]), text(tag, "category")) for tag in named if isinstance(tag["names"][0], str)]

@@ -281,7 +281,10 @@ def test_reads_a_post(board: Board) -> None:
         file_size=1234,
         rating="s",
         source="https://artist.example/1",
-        tag_string="1girl solo",
+        tag_string="1girl ann miku solo vocaloid",
+        tag_string_artist="ann",
+        tag_string_character="miku",
+        tag_string_copyright="vocaloid",
         is_deleted=False,
         is_banned=False,
         media_asset={"duration": None},
@@ -296,7 +299,10 @@ def test_reads_a_post(board: Board) -> None:
         ext="jpg",
         size=1234,
         rating="s",
-        tags=("1girl", "solo"),
+        tags=("1girl", "ann", "miku", "solo", "vocaloid"),
+        artists=("ann",),
+        characters=("miku",),
+        series=("vocaloid",),
         posted_at=datetime(2020, 1, 1, 1, 30, 0, 123000, tzinfo=UTC),
     )
 

@@ -366,12 +366,32 @@ def test_the_same_from_the_board_that_wants_a_key(planted: Sandbox, tmp_path: Pa
     assert {post.ext for post in found.values() if post.md5 is None and post.file_url} == {"mp4"}
 
 
-def test_its_json_says_the_same_but_for_dates(planted: Sandbox) -> None:
-    """form = "json" of safebooru.org's flavour."""
+def test_its_json_says_the_same_but_for_dates_and_kinds_of_tags(planted: Sandbox) -> None:
+    """form = "json" of a board that tells kinds when it is asked for them, as rule34 does; no XML tells them."""
     with boards.serve(planted, "/gelbooru") as (_, make):
         known, found = boards.listed(make()), boards.listed(make(form="json"))
 
-    assert found == {number: replace(post, posted_at=None) for number, post in known.items()}
+    told = {number: _kinds_of(post) for number, post in found.items()}
+    assert found == {number: replace(post, posted_at=None, **told[number]) for number, post in known.items()}
+    shown = [post for post in planted.posts if post.kind is not Kind.HIDDEN]
+    assert {number: kinds for number, kinds in told.items() if any(kinds.values())} == {
+        post.number: {"artists": post.artists, "characters": post.characters, "series": post.series} for post in shown
+    }
+
+
+def _kinds_of(post: Post) -> dict[str, tuple[str, ...]]:
+    return {"artists": post.artists, "characters": post.characters, "series": post.series}
+
+
+def test_entities_in_names_of_kinds_are_read(server: faulty.Server) -> None:
+    """And what is no list of kinds tells nothing."""
+    said = [{"tag": "o&#039;sand", "type": "artist"}, {"tag": "a b", "type": "copyright"}, {"type": "artist"}, 7]
+    row = {"id": 7, "tags": "o&#039;sand a_b solo", "rating": "safe", "tag_info": said}
+
+    for told, kinds in ((said, (("o'sand",), (), ("a_b",))), ("nothing", ((), (), ()))):
+        server.on("/index.php", faulty.reply(200, json.dumps([{**row, "tag_info": told}])), faulty.reply(200, "[]"))
+        (post,) = [post for page in source(server, form="json").pages(None) for post in page.posts]
+        assert (post.artists, post.characters, post.series) == kinds
 
 
 def test_a_recipe_may_name_the_form(tmp_path: Path) -> None:

@@ -267,6 +267,9 @@ def test_a_post_is_a_picture_with_what_its_page_says(server: faulty.Server) -> N
         ext="jpg",
         rating="q",
         tags=("brand:Sand_Box", "title:放課後_Ⅱ_初回版", "artist:絵師_一", "artist:絵師B", "character:朝武_芳乃"),
+        artists=("絵師_一", "絵師B"),
+        characters=("朝武_芳乃",),
+        series=("放課後_Ⅱ_初回版",),
         released_on=date(2005, 4, 28),
     )
 

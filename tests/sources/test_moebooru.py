@@ -103,7 +103,19 @@ def test_reads_a_post(server: faulty.Server) -> None:
         tags=("dress", "sakura_(x)", "thighhighs"),
         posted_at=datetime(2023, 3, 16, 20, 53, 20, tzinfo=UTC),
     )
-    assert asked(server) == [{"limit": "200"}, *[{"limit": "200", "tags": "id:<1100001"}] * 2]
+    always = {"limit": "200", "api_version": "2", "include_tags": "1"}
+    assert asked(server) == [always, *[{**always, "tags": "id:<1100001"}] * 2]
+
+
+def test_kinds_of_tags_lie_beside_the_posts(server: faulty.Server) -> None:
+    """A circle publishes as an artist does; what is no kind, or no map of kinds, tells nothing."""
+    kinds: dict[str, Any] = {"dress": "general", "sakura_(x)": "character", "thighhighs": "circle", "absent": "artist"}
+
+    for told, names in ((kinds, (("thighhighs",), ("sakura_(x)",))), ({"dress": 1}, ((), ())), ("?", ((), ()))):
+        page = faulty.reply(200, json.dumps({"posts": [ROW], "tags": told}))
+        server.on("/post.json", page, faulty.reply(200, '{"posts": []}'))
+        (post,) = posts(source(server))
+        assert (post.artists, post.characters) == names
 
 
 @pytest.mark.parametrize(("letter", "rating"), [("s", "g"), ("q", "q"), ("e", "e"), ("g", None), (None, None)])

@@ -69,12 +69,36 @@ def told(picture: Path, row: object, name: str = "a.jpg.json", **fields: Any) ->
     return read(picture, **fields)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"tag_string_artist": "ann bob", "tag_string_character": "miku", "tag_string_copyright": "vocaloid"},
+        {"tags_artist": ["ann", "bob"], "tags_character": "miku", "tags_copyright": ["vocaloid", 7]},
+        {
+            "tags": {
+                "artist": ["ann"],
+                "circle": ["bob"],
+                "character": ["miku"],
+                "series": ["vocaloid"],
+                "general": ["x"],
+            }
+        },
+    ],
+)
+def test_kinds_of_tags_are_read_as_programs_write_them(picture: Path, row: dict[str, Any]) -> None:
+    """Danbooru's own row, gallery-dl's lists by kind, and one map of all."""
+    post = told(picture, row)
+
+    assert (post.artists, post.characters, post.series) == (("ann", "bob"), ("miku",), ("vocaloid",))
+
+
 @pytest.mark.parametrize("name", ["a.jpg.json", "a.json"])
 def test_reads_what_gallery_dl_saved(picture: Path, name: str) -> None:
     """Tags, rating, date, origin and page; the md5 is that of the file, whatever the row says."""
     post = told(picture, DANBOORU, name)
 
     assert post.tags == ("1girl", "solo", "long_hair")
+    assert post.artists == ("somebody",)
     assert post.rating == "s"
     assert post.posted_at == datetime(2020, 1, 1, 1, 30, 0, 123000, tzinfo=UTC)
     assert post.origin_url == "https://artist.example/1"

@@ -100,6 +100,7 @@ def test_reads_a_post(server: faulty.Server) -> None:
         size=1234,
         rating="q",
         tags=("long_hair", "fate/stay_night"),
+        series=("fate/stay_night",),
         posted_at=datetime(2021, 6, 5, 4, 3, 2, 123456, tzinfo=UTC),
     )
 
