@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,12 +19,39 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors import CatalogError
-from pipeline.records import Detection, FaceCrop, HostCount, Image, Post, Reason, Record, ReviewDecision, utc
-from pipeline.schema import CURSORS, DECISIONS, HOSTS, LISTINGS, OUTCOMES, OUTPUTS, POSTS, RUNS, prepare
+from pipeline.records import (
+    Comparison,
+    Detection,
+    FaceCrop,
+    HostCount,
+    Image,
+    Post,
+    Reason,
+    Record,
+    ReviewDecision,
+    Verdict,
+    utc,
+)
+from pipeline.schema import (
+    COMPARISONS,
+    CURSORS,
+    DECISIONS,
+    FAMILIES,
+    HOSTS,
+    LISTINGS,
+    OUTCOMES,
+    OUTPUTS,
+    POSTS,
+    RUNS,
+    prepare,
+)
 from pipeline.stage import Dropped, Kept, Outcome
 
 BUSY_MS = 10_000  # how long one program waits for another that writes
 AT_ONCE = 400  # keys in one question; SQLite's oldest limit on bound values is 999
+METHOD = (
+    1  # by which pictures are compared; raised when pipeline.alike judges differently, so that all are compared anew
+)
 RETRY_AFTER_H = (0, 1, 4, 16, 64, 168)  # after the first failure, the second …; the last for all that follow
 
 _KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in (Post, Image, Detection, FaceCrop)}
@@ -358,6 +385,54 @@ class Catalog:
         with self._transaction() as connection:
             crops = connection.scalars(query).all()
         return next((crop for crop in crops if crop in standing), None)
+
+    def kept_images(self) -> set[str]:
+        """Return the SHA-256 of the images from which a crop was cut that a person kept, by whatever recipe."""
+        kept = [crop for crop, decision in self.decisions().items() if decision.verdict is Verdict.KEEP]
+        found: set[str] = set()
+        with self._transaction() as connection:
+            for some in _batches(kept, AT_ONCE):
+                query = sa.select(OUTPUTS.c.body).where(OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == FaceCrop.__name__)
+                crops = (FaceCrop.from_json(_load(body)) for body in connection.scalars(query))
+                found.update(crop.detection.image_sha256 for crop in crops)
+        return found
+
+    # --- what is alike ------------------------------------------------------------------------------------------
+
+    def families(self, recipe: str) -> dict[str, str]:
+        """Return the family of each image of a recipe, by SHA-256; those that were given one first come first."""
+        query = sa.select(FAMILIES.c.image, FAMILIES.c.family).where(FAMILIES.c.recipe == recipe)
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(FAMILIES.c.at, FAMILIES.c.family, FAMILIES.c.image)).all()
+        return {row.image: row.family for row in rows}
+
+    def name_families(self, recipe: str, families: Mapping[str, str]) -> None:
+        """Remember the families of images; one that has been given another keeps the time of its first."""
+        now = self._now()
+        mine = sa.select(FAMILIES.c.image, FAMILIES.c.at).where(FAMILIES.c.recipe == recipe)
+        with self._transaction() as connection:
+            first = {row.image: row.at for row in connection.execute(mine)}
+            rows = [
+                {"recipe": recipe, "image": image, "family": family, "at": first.get(image, now)}
+                for image, family in families.items()
+            ]
+            _put(connection, FAMILIES, rows)
+
+    def comparisons(self, sha256s: Collection[str]) -> list[Comparison]:
+        """Return what is known of pairs of pictures of which the first is one of *sha256s*."""
+        found: list[Comparison] = []
+        with self._transaction() as connection:
+            for some in _batches(sha256s, AT_ONCE):
+                query = sa.select(COMPARISONS.c.body).where(COMPARISONS.c.one.in_(some))
+                bodies = connection.scalars(query.where(COMPARISONS.c.method == METHOD))
+                found += [Comparison.from_json(_load(body)) for body in bodies]
+        return found
+
+    def note_comparisons(self, comparisons: Iterable[Comparison]) -> None:
+        """Remember what pictures are to each other."""
+        rows = [{"one": one.one, "other": one.other, "method": METHOD, "body": _dump(one)} for one in comparisons]
+        with self._transaction() as connection:
+            _put(connection, COMPARISONS, rows)
 
     # --- runs ---------------------------------------------------------------------------------------------------
 

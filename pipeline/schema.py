@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pipeline.errors import CatalogError
 
-SCHEMA = 2
+SCHEMA = 3
 
 _META = sa.MetaData()
 ABOUT = sa.Table("about", _META, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
@@ -88,6 +88,22 @@ HOSTS = sa.Table(
     sa.Column("began_at", sa.String, nullable=False),
     sa.Column("at", sa.String, nullable=False),
 )
+FAMILIES = sa.Table(
+    "families",
+    _META,
+    sa.Column("recipe", sa.String, primary_key=True),
+    sa.Column("image", sa.String, primary_key=True),  # SHA-256; all its crops are of the family
+    sa.Column("family", sa.String, nullable=False),
+    sa.Column("at", sa.String, nullable=False),  # when the image was first given one
+)
+COMPARISONS = sa.Table(
+    "comparisons",
+    _META,
+    sa.Column("one", sa.String, primary_key=True),
+    sa.Column("other", sa.String, primary_key=True),
+    sa.Column("method", sa.Integer, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
 
 _REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
@@ -158,4 +174,8 @@ def _to_2(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2}
+def _to_3(_connection: sa.Connection) -> None:
+    """Families and comparisons are remembered; both tables are new, so they have been made already."""
+
+
+_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2, 3: _to_3}
