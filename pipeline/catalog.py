@@ -235,6 +235,14 @@ class Catalog:
                 found.update(connection.scalars(query))
         return found
 
+    def said(self, stage: str, fingerprint: str) -> list[tuple[str, Reason | None, str]]:
+        """Return everything that the stage said, by item: the item, None for kept or else the reason, the detail."""
+        query = sa.select(OUTCOMES.c.item, OUTCOMES.c.reason, OUTCOMES.c.detail)
+        query = query.where(*_are(OUTCOMES, stage=stage, fingerprint=fingerprint)).order_by(OUTCOMES.c.item)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [(row.item, row.reason and Reason(row.reason), row.detail) for row in rows]
+
     def outcome(self, stage: str, fingerprint: str, item: str) -> tuple[Reason | None, tuple[Record, ...]] | None:
         """Return what the stage said of one item and made of it; None where it has not judged it."""
         said = self.judged(stage, fingerprint, [item])

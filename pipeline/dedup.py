@@ -50,7 +50,7 @@ _WHY = (  # a word for each field of Worth
     "less compressed",
     "checked by its md5",
     "posted earlier",
-    "first by its post",
+    "first by its name",
     "surer",
     "first by its name",
 )

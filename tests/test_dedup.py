@@ -329,7 +329,7 @@ def test_a_repost_is_dropped_before_faces_are_looked_for(store: Store) -> None:
         ({"format": "JPEG", "bytes": 90_000}, {"format": "JPEG", "bytes": 30_000}, "less compressed"),
         ({"md5": make.md5(1)}, {"md5": make.md5("not what the board says")}, "checked by its md5"),
         ({"post_id": "sandbox:1"}, {"post_id": "sandbox:3"}, "posted earlier"),
-        ({"post_id": "sandbox:2"}, {"post_id": "sandbox:10"}, "first by its post"),
+        ({"post_id": "sandbox:2"}, {"post_id": "sandbox:10"}, "first by its name"),
     ],
 )
 def test_of_copies_of_one_size_the_better_is_kept(
