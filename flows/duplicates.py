@@ -148,6 +148,10 @@ def _written(sections: tuple[Section, ...], page: Path, max_pixels: int, pool: W
     return Written(sections=sections, page=page, table=page.with_suffix(".csv"))
 
 
+def _told(how: str, better: str) -> str:
+    return f"{how}; the kept one is {better}"
+
+
 # --- a recipe -------------------------------------------------------------------------------------------------------
 
 
@@ -174,8 +178,8 @@ def _dropped(
         if reason is None:
             continue
         thing = things[item]
-        leader, worse = copy_of.get(thing.sha256, (thing.sha256, ""))
-        told = f"the other is {worse}" if reason is Reason.DUPLICATE else f"same bytes {detail}"
+        leader, better, alike = copy_of.get(thing.sha256, (thing.sha256, "", ""))
+        told = _told(alike, better) if reason is Reason.DUPLICATE else f"same bytes {detail}"
         groups[root[leader]].append(replace(thing, role=Role.DUPLICATE, why=told, of=kept[leader].name))
     return Section(
         title=title, seen=len(said), groups=worst_first(group for group in groups.values() if len(group) > 1)
@@ -306,8 +310,7 @@ def _pictured(
         leader, image = group.leader[index], ranked[index]
         if leader != index:
             reason = why(worth_of(ranked[leader], None), worth_of(image, None))
-            told = f"the other is {reason} ({group.alike[index].how})"
-            one = _of_file(image, found, Role.DUPLICATE, told, ranked[leader])
+            one = _of_file(image, found, Role.DUPLICATE, _told(group.alike[index].how, reason), ranked[leader])
             top[index] = top[leader]
         elif index in group.varied:
             better, alike = group.varied[index]

@@ -191,8 +191,7 @@ def _figure(one: Shown, thumb: bytes | None) -> str:
     if thumb is not None:
         picture = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(thumb).decode()}">'
     facts = f"{one.width}×{one.height} {one.format}, {sized(one.bytes)}"
-    why = f": {_safe(one.why)}" if one.why else ""
     return (
-        f'<figure class="{one.role}"><div>{picture}</div><figcaption><b>{one.role}{why}</b>{_safe(one.name)}'
-        f"<small>{_safe(facts)}</small></figcaption></figure>"
+        f'<figure class="{one.role}"><div>{picture}</div><figcaption><b>{one.role}</b>{_safe(one.name)}'
+        f"<small>{_safe(one.why)}</small><small>{_safe(facts)}</small></figcaption></figure>"
     )

@@ -85,10 +85,11 @@ def told(sha256: str, reason: str, alike: Alike) -> str:
     return f"of {sha256}: {reason} ({alike.how})"
 
 
-def kept_for(detail: str) -> tuple[str, str]:
-    """Read what `told` wrote: the SHA-256 of the one that is kept, and why."""
-    sha256, _, reason = detail.removeprefix("of ").partition(": ")
-    return sha256, reason
+def kept_for(detail: str) -> tuple[str, str, str]:
+    """Read what `told` wrote: the SHA-256 of the one that is kept, why that one, and how they are alike."""
+    sha256, _, rest = detail.removeprefix("of ").partition(": ")
+    reason, _, how = rest.partition(" (")
+    return sha256, reason, how.removesuffix(")")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
