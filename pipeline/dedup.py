@@ -359,8 +359,8 @@ def name_families(
 def _near_of(records: Sequence[Image] | Sequence[FaceCrop], max_distance: int) -> Near:
     """Let records be proposed to each other by their hashes, those of their parts, and that of their mirror image."""
     own = [int(one.phash, 16) for one in records]
-    parts = [tuple(int(part, 16) for part in one.phashes) for one in records]
-    return Near(own, max_distance, parts=parts, also=[(mirrored(value),) for value in own])
+    parts = (tuple(int(part, 16) for part in one.phashes) for one in records)
+    return Near(own, max_distance, parts=parts, also=((mirrored(value),) for value in own))
 
 
 def _gathered(count: int, nears: Sequence[Near], judge: Judge, compare: Compare, **rule: Any) -> Iterator[Group]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -59,11 +60,13 @@ class Forgetful:
 class Near:
     """Proposes to each of N pictures those before it, in any order that is wished, that look alike by their hashes.
 
+    Held in memory is only who has any neighbour: of millions that is a small part.
+
     Args:
         own: The hash of each picture, 64 bits.
+        max_distance: Bits of 64 by which two hashes may differ.
         parts: More hashes of each, as of its middle: what is proposed by one of them holds a part of it, or is one.
         also: Hashes by which each is proposed as well, as that of its mirror image; it is not found by them.
-        max_distance: Bits of 64 by which two hashes may differ.
         fits: Says whether a proposal makes sense.
     """
 
@@ -72,36 +75,44 @@ class Near:
         own: Sequence[int],
         max_distance: int,
         *,
-        parts: Sequence[Sequence[int]] | None = None,
-        also: Sequence[Sequence[int]] | None = None,
+        parts: Iterable[Sequence[int]] = (),
+        also: Iterable[Sequence[int]] = (),
         fits: Callable[[int, int], bool] = lambda _one, _other: True,
     ) -> None:
-        none: Sequence[Sequence[int]] = [()] * len(own)
-        self._own, self._parts, self._also, self._fits = own, parts or none, also or none, fits
-        values = np.unique(np.array([*own, *itertools.chain(*self._parts, *self._also)], np.uint64))
+        self._fits = fits
+        tables = [_flat((value,) for value in own), _flat(parts), _flat(also)]
+        values, places, counts = np.unique(
+            np.concatenate([value for _, value in tables]), return_inverse=True, return_counts=True
+        )
         pairs = near_pairs(values, max_distance)
-        self._roots = _roots(len(values), pairs)
         ways = np.concatenate([pairs, pairs[:, ::-1]])
         distances = np.bitwise_count(values[ways[:, 0]] ^ values[ways[:, 1]])
         ways = ways[np.lexsort((ways[:, 1], distances, ways[:, 0]))]
-        self._starts = np.searchsorted(ways[:, 0], np.arange(len(values) + 1)).tolist()
-        self._values, self._others = values, ways[:, 1]
-        self._place = {value: place for place, value in enumerate(values.tolist())}
+        self._starts = np.searchsorted(ways[:, 0], np.arange(len(values) + 1))
+        self._others = ways[:, 1]
+        self._roots = _roots(len(values), pairs)
+        sociable = counts > 1
+        sociable[pairs] = True
+        edges = np.cumsum([len(owners) for owners, _ in tables])[:-1]
+        self._own, self._parts, self._also = (
+            _places_of(owners, at, sociable) for (owners, _), at in zip(tables, np.split(places, edges), strict=True)
+        )
         self._by_own: dict[int, dict[int, int]] = {}  # by the hash's place: who is kept, and whom it was added for
         self._by_part: dict[int, dict[int, int]] = {}
 
     def links(self) -> Iterator[tuple[int, int]]:
         """Give pairs of pictures such that whoever may be proposed to each other hangs together by some of them."""
         first: dict[int, int] = {}
-        for index in range(len(self._own)):
-            for value in (self._own[index], *self._parts[index], *self._also[index]):
-                yield index, first.setdefault(self._roots[self._place[value]], index)
+        for table in (self._own, self._parts, self._also):
+            for index, places in table.items():
+                for place in places:
+                    yield index, first.setdefault(int(self._roots[place]), index)
 
     def add(self, index: int, kept: int) -> None:
         """Let *index* be found from now on, and whoever finds it be referred to *kept*."""
-        self._by_own.setdefault(self._place[self._own[index]], {}).setdefault(kept, index)
-        for part in self._parts[index]:
-            self._by_part.setdefault(self._place[part], {}).setdefault(kept, index)
+        for table, places in ((self._by_own, self._own), (self._by_part, self._parts)):
+            for place in places.get(index, ()):
+                table.setdefault(place, {}).setdefault(kept, index)
 
     def before(self, index: int) -> Iterator[tuple[int, int]]:
         """Give those that were added and are near: who is kept, and for whom; of each hash the nearest first."""
@@ -112,20 +123,40 @@ class Near:
 
     def _looked_up(self, index: int) -> Iterator[tuple[dict[int, dict[int, int]], int]]:
         """Give the places where to look; two parts are not held against each other."""
-        for near in self._near(self._own[index]):
-            yield self._by_own, near
-            yield self._by_part, near
-        for value in (*self._also[index], *self._parts[index]):
-            for near in self._near(value):
+        for place in self._own.get(index, ()):
+            for near in self._near(place):
+                yield self._by_own, near
+                yield self._by_part, near
+        for place in (*self._also.get(index, ()), *self._parts.get(index, ())):
+            for near in self._near(place):
                 yield self._by_own, near
 
-    def _near(self, value: int) -> Iterator[int]:
-        place = self._place[value]
+    def _near(self, place: int) -> Iterator[int]:
         yield place
         yield from self._others[self._starts[place] : self._starts[place + 1]].tolist()
 
 
-def _roots(count: int, pairs: NDArray[np.int64]) -> list[int]:
+def _flat(hashes: Iterable[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Lay the hashes of each picture behind each other: whose each is, and what it is."""
+    owners, values = array("q"), array("Q")
+    for index, some in enumerate(hashes):
+        owners.extend(itertools.repeat(index, len(some)))
+        values.extend(some)
+    return np.array(owners, np.int64), np.array(values, np.uint64)
+
+
+def _places_of(
+    owners: NDArray[np.int64], places: NDArray[np.int64], sociable: NDArray[np.bool_]
+) -> dict[int, list[int]]:
+    """Give the places of those hashes of each picture that any other has, or is near."""
+    found: dict[int, list[int]] = {}
+    wanted = sociable[places]
+    for index, place in zip(owners[wanted].tolist(), places[wanted].tolist(), strict=True):
+        found.setdefault(index, []).append(place)
+    return found
+
+
+def _roots(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give for each of *count* the smallest that it hangs together with by pairs; for millions of pairs."""
     roots = np.arange(count)
     while True:
@@ -135,7 +166,7 @@ def _roots(count: int, pairs: NDArray[np.int64]) -> list[int]:
             np.minimum.at(found, pairs[:, side], lowest)
         found = found[found]
         if np.array_equal(found, roots):
-            return roots.tolist()
+            return roots
         roots = found
 
 
@@ -208,10 +239,11 @@ def gather(  # noqa: C901 -- one rule, told in one place
 
 def clusters(count: int, nears: Sequence[Near]) -> list[list[int]]:
     """Part 0 to *count* - 1 so that nobody is proposed to anybody in another part; each part and all parts in order."""
+    links = list(itertools.chain.from_iterable(near.links() for near in nears))
+    roots = joined({index for link in links for index in link}, links)
     parts: dict[int, list[int]] = {}
-    roots = joined(range(count), itertools.chain.from_iterable(near.links() for near in nears))
     for index in range(count):
-        parts.setdefault(roots[index], []).append(index)
+        parts.setdefault(roots.get(index, index), []).append(index)
     return list(parts.values())
 
 

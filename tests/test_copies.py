@@ -82,7 +82,7 @@ def test_what_a_person_kept_stays_when_a_better_copy_comes(pictures: Path, tmp_p
 
 
 def test_what_was_compared_is_not_decoded_again(pictures: Path, tmp_path: Path, catalog_url: str) -> None:
-    """What two images are to each other is in the catalog: the second run does not miss the bytes of the dropped one."""
+    """What two images are to each other is in the catalog: the second run does not miss the bytes that are gone."""
     _larger(pictures)
     first, _ = _built(pictures, tmp_path / "data", catalog_url)
     dropped = hashlib.sha256((pictures / "small.jpg").read_bytes()).hexdigest()
