@@ -31,7 +31,7 @@ class Likeness(StrEnum):
 class Look:
     """What is compared of one picture."""
 
-    thumb_HWC: Pixels
+    thumb_HWC: Pixels  # noqa: N815 -- arrays carry their axes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 from pipeline.dedup import DropNearDuplicates, DropSameImages, kept_for, name_families
 from pipeline.groups import Forgetful
 from pipeline.pixels import Pixels, encode_png, inspect, resize
-from pipeline.records import FaceCrop, Image, Reason, Verdict
+from pipeline.records import Comparison, FaceCrop, Image, Reason, Verdict
 from pipeline.sandbox.draw import draw_portrait
 from pipeline.stage import Dropped, Kept
 from pipeline.store import Store
@@ -394,3 +394,18 @@ def test_what_was_compared_once_is_not_compared_again(store: Store) -> None:
 
     assert _judged(store, *images, memory=memory) == first
     assert len(memory.known) == 1
+
+
+@pytest.mark.parametrize(("variations", "second"), [("keep", "kept"), ("one", Reason.DUPLICATE)])
+def test_a_variation_is_kept_or_dropped_as_the_recipe_says(store: Store, variations: str, second: object) -> None:
+    """The better one is kept either way, and both are of one family."""
+    images = [make.image(number, width=800 - number) for number in range(2)]
+    one, other = sorted(image.sha256 for image in images)
+    words = {"likeness": "variation", "score": 0.9, "mirrored": False, "how": "other expression"}
+    memory = Forgetful({(one, other): Comparison(one=one, other=other, **words)})
+    joined: list[tuple[str, str]] = []
+
+    said = _judged(store, *images, memory=memory, variations=variations, tell=joined.extend)
+
+    assert _reasons(said) == {"sandbox:0": "kept", "sandbox:1": second}
+    assert joined == [(images[0].sha256, images[1].sha256)]
