@@ -132,7 +132,7 @@ def test_a_second_build_does_only_what_is_new(data: Path, flow: Flow) -> None:
 
 
 def test_one_field_is_changed_on_the_command_line(data: Path, flow: Flow) -> None:
-    """A later start drops more, judges only that again, and stands in the recipe of the release."""
+    """A later start drops more, stands in the release's recipe, and has faces looked for only in copies of the dropped."""
     before = reports(data, flow)
 
     answer = flow(*SANDBOX, "--data", data, "-p", "filter.since=2015-01-01")
@@ -140,7 +140,8 @@ def test_one_field_is_changed_on_the_command_line(data: Path, flow: Flow) -> Non
     said = reports(data, flow)
     assert answer.code == 0, answer.err
     assert said["select"]["dropped"]["too_old"] > before["select"]["dropped"]["too_old"]
-    assert (said["scrape"]["judged"], said["detect"]["judged"]) == (0, 0)
+    assert said["scrape"]["judged"] == 0
+    assert said["detect"]["judged"] <= before["dedup-images"]["dropped"]["duplicate"]
     recipe = tomllib.loads((data / "releases" / "sandbox" / "002" / "recipe.toml").read_text())
     assert str(recipe["filter"]["since"]) == "2015-01-01"
 
