@@ -132,7 +132,7 @@ def test_a_second_build_does_only_what_is_new(data: Path, flow: Flow) -> None:
 
 
 def test_one_field_is_changed_on_the_command_line(data: Path, flow: Flow) -> None:
-    """A later start drops more, stands in the release's recipe, and has faces looked for only in copies of the dropped."""
+    """A later start drops more, stands in the release's recipe, and looks for faces only in copies of the dropped."""
     before = reports(data, flow)
 
     answer = flow(*SANDBOX, "--data", data, "-p", "filter.since=2015-01-01")
