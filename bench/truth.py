@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.catalog import Catalog
+from pipeline.dedup import kept_for
 from pipeline.records import Box, Detection, FaceCrop, Image, Reason
 from pipeline.sandbox.posts import Kind, PlantedPost, Sandbox
 
@@ -118,7 +119,11 @@ def score(looked: Iterable[Look], rule: Rule | None = None, wanted: float = WANT
 
 
 def looks(catalog: Catalog, sandbox: Sandbox) -> list[Look]:
-    """Give every picture that faces were looked for in, and, as one without a find, every other that was to be."""
+    """Give every picture that faces were looked for in, and, as one without a find, every other that was to be.
+
+    What was dropped for a better copy need not be looked at; `duplicates` says whether it was one.
+    """
+    copies = _copies(catalog)
     found: dict[str, Look] = {}
     for sha256, image in _images(catalog).items():
         said = [one for one in catalog.history(sha256) if one.stage == "detect"]
@@ -126,7 +131,7 @@ def looks(catalog: Catalog, sandbox: Sandbox) -> list[Look]:
             post = sandbox.truth_of(_number(image))
             found[post.md5] = Look(post, tuple(one for one in said[-1].outputs if isinstance(one, Detection)))
     for post in sandbox.posts:
-        if to_be_looked_at(post):
+        if to_be_looked_at(post) and post.number not in copies:
             found.setdefault(post.md5, Look(post, ()))
     return sorted(found.values(), key=lambda look: look.post.number)
 
@@ -169,31 +174,45 @@ def released(catalog: Catalog, sandbox: Sandbox, wanted: float) -> Score:
 
 
 def duplicates(catalog: Catalog, sandbox: Sandbox) -> tuple[int, int, list[str]]:
-    """Count planted near-copies whose faces were cut: (grouped with another of their picture, all, wrong groupings)."""
+    """Count planted near-copies that were dropped or cut: (grouped with another of their picture, all, wrong ones)."""
     picture = {number: group for group, numbers in sandbox.duplicate_groups.items() for number in numbers}
     images = _images(catalog)
     crops = {crop.sha256: crop for crop in _crops(catalog)}
     posts = {crop.id: _number(images[crop.detection.image_sha256]) for crop in crops.values()}
     groups: dict[str, set[int]] = defaultdict(set)  # posts that were called the same, or given one family
-    wrong = []
+    called = sorted(_copies(catalog).items())
     for crop in crops.values():
         said = [one for one in catalog.history(crop.id) if one.stage == "dedup"][-1]
         if said.reason is Reason.DUPLICATE:
-            mine, other = posts[crop.id], posts[crops[said.detail.removeprefix("of ")].id]
-            groups[f"{min(mine, other)}-{max(mine, other)}"] |= {mine, other}
-            if picture.get(mine, mine) != picture.get(other, other):
-                wrong.append(f"{mine} was called a copy of {other}")
+            called.append((posts[crop.id], posts[crops[kept_for(said.detail)[0]].id]))
         for output in said.outputs:
             if isinstance(output, FaceCrop):
                 groups[output.family].add(posts[crop.id])
+    wrong = []
+    for mine, other in called:
+        groups[f"{min(mine, other)}-{max(mine, other)}"] |= {mine, other}
+        if picture.get(mine, mine) != picture.get(other, other):
+            wrong.append(f"{mine} was called a copy of {other}")
     together: set[int] = set()
     for name, numbers in groups.items():
         pictures = Counter(picture.get(number, number) for number in numbers)
         together |= {number for number in numbers if number in picture and pictures[picture[number]] > 1}
         if len(pictures) > 1 and "-" not in name:
             wrong.append(f"{', '.join(map(str, sorted(numbers)))} were called one family")
-    copies = {post.number for post in sandbox.kinds[Kind.NEAR_COPY]} & set(posts.values())
+    seen = {*posts.values(), *_copies(catalog)}
+    copies = {post.number for post in sandbox.kinds[Kind.NEAR_COPY]} & seen
     return len(copies & together), len(copies), wrong
+
+
+def _copies(catalog: Catalog) -> dict[int, int]:
+    """Give the posts whose images were dropped for a better copy, each with the post of that."""
+    images = _images(catalog)
+    return {
+        _number(image): _number(images[kept_for(said.detail)[0]])
+        for image in images.values()
+        for said in catalog.history(f"{image.post_id}={image.sha256}")
+        if said.stage == "dedup-images" and said.reason is Reason.DUPLICATE
+    }
 
 
 def reposts(catalog: Catalog, sandbox: Sandbox) -> tuple[int, list[str]]:

@@ -398,6 +398,46 @@ def explain(
         console().print(tree, markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command(
+    "duplicates",
+    short_help="Show copies: those a recipe dropped, or those in any folder.",
+    epilog="Example: flow duplicates ~/pictures --out copies.html",
+)
+def duplicates(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[RECIPE|FOLDER]", help="A recipe that was run, or a folder of pictures.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|FOLDER", help="The page; without: duplicates.html here. The table lies beside it."),
+    ] = None,
+    distance: Annotated[
+        int, typer.Option(min=0, max=31, help="Of a folder: bits of 64 by which hashes of what is compared may differ.")
+    ] = 8,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="KAOSET_DATA", help="The data folder; of a folder, where hashes are remembered."),
+    ] = None,
+    catalog: CatalogUrl = "",
+    workers: WorkerCount = 0,
+) -> None:
+    """Show groups of pictures with the same drawing on one page, the best first, and why; nothing is deleted.
+
+    Found are copies that were saved again, rescaled, recoloured, cut a little or mirrored; variations of a drawing,
+    with another expression or text, are told from them. Of a folder the hashes are remembered beside the page, or in
+    --data.
+    """
+    from flows.duplicates import show_duplicates
+
+    with display() as shown:
+        written = show_duplicates(what, out, data, catalog, distance, workers, shown)
+    for section in written.sections:
+        for name, why in section.left_out.items():
+            print(harmless(f"left out: {name}: {why}"))
+        print(harmless(section.told()))
+    print(f"look at: {written.page}\ntable:   {written.table}")
+
+
 @app.command("verify", epilog="Example: flow verify sandbox/001")
 def verify(
     release: Annotated[str | None, typer.Argument(help="Folder, recipe/number or recipe; without: the last.")] = None,

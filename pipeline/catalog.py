@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pipeline.errors import CatalogError
 from pipeline.records import (
+    Comparison,
     Detection,
     FaceCrop,
     Forgotten,
@@ -30,11 +31,14 @@ from pipeline.records import (
     Reason,
     Record,
     ReviewDecision,
+    Verdict,
     utc,
 )
 from pipeline.schema import (
+    COMPARISONS,
     CURSORS,
     DECISIONS,
+    FAMILIES,
     FORGOTTEN,
     HOSTS,
     LISTINGS,
@@ -50,6 +54,9 @@ from pipeline.stage import Dropped, Kept, Outcome
 BUSY_MS = 10_000  # how long one program waits for another that writes
 PAGE = 5000  # posts in memory at once, where all are looked through
 AT_ONCE = 400  # keys in one question; SQLite's oldest limit on bound values is 999
+METHOD = (
+    1  # by which pictures are compared; raised when pipeline.alike judges differently, so that all are compared anew
+)
 RETRY_AFTER_H = (0, 1, 4, 16, 64, 168)  # after the first failure, the second …; the last for all that follow
 
 _KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in (Post, Image, Detection, FaceCrop)}
@@ -232,6 +239,14 @@ class Catalog:
                 )
                 found.update(connection.scalars(query))
         return found
+
+    def said(self, stage: str, fingerprint: str) -> list[tuple[str, Reason | None, str]]:
+        """Return everything that the stage said, by item: the item, None for kept or else the reason, the detail."""
+        query = sa.select(OUTCOMES.c.item, OUTCOMES.c.reason, OUTCOMES.c.detail)
+        query = query.where(*_are(OUTCOMES, stage=stage, fingerprint=fingerprint)).order_by(OUTCOMES.c.item)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [(row.item, row.reason and Reason(row.reason), row.detail) for row in rows]
 
     def outcome(self, stage: str, fingerprint: str, item: str) -> tuple[Reason | None, tuple[Record, ...]] | None:
         """Return what the stage said of one item and made of it; None where it has not judged it."""
@@ -446,6 +461,9 @@ class Catalog:
                     here = _are(OUTPUTS, stage=stage, fingerprint=mark)
                     connection.execute(sa.delete(OUTPUTS).where(*here, OUTPUTS.c.item.in_(some)))
                 connection.execute(sa.delete(OUTCOMES).where(OUTCOMES.c.item.in_(some)))
+                connection.execute(sa.delete(FAMILIES).where(FAMILIES.c.image.in_(some)))
+                of_one = COMPARISONS.c.one.in_(some) | COMPARISONS.c.other.in_(some)
+                connection.execute(sa.delete(COMPARISONS).where(of_one))
 
     def all_posts(self) -> Iterator[Post]:
         """Give every post that was ever listed, by id."""
@@ -467,6 +485,54 @@ class Catalog:
                 query = sa.select(OUTPUTS.c.item).where(OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == Image.__name__)
                 found.update(connection.scalars(query))
         return found
+
+    def kept_images(self) -> set[str]:
+        """Return the SHA-256 of the images from which a crop was cut that a person kept, by whatever recipe."""
+        kept = [crop for crop, decision in self.decisions().items() if decision.verdict is Verdict.KEEP]
+        found: set[str] = set()
+        with self._transaction() as connection:
+            for some in _batches(kept, AT_ONCE):
+                query = sa.select(OUTPUTS.c.body).where(OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == FaceCrop.__name__)
+                crops = (FaceCrop.from_json(_load(body)) for body in connection.scalars(query))
+                found.update(crop.detection.image_sha256 for crop in crops)
+        return found
+
+    # --- what is alike ------------------------------------------------------------------------------------------
+
+    def families(self, recipe: str) -> dict[str, str]:
+        """Return the family of each image of a recipe, by SHA-256; those that were given one first come first."""
+        query = sa.select(FAMILIES.c.image, FAMILIES.c.family).where(FAMILIES.c.recipe == recipe)
+        with self._transaction() as connection:
+            rows = connection.execute(query.order_by(FAMILIES.c.at, FAMILIES.c.family, FAMILIES.c.image)).all()
+        return {row.image: row.family for row in rows}
+
+    def name_families(self, recipe: str, families: Mapping[str, str]) -> None:
+        """Remember the families of images; one that has been given another keeps the time of its first."""
+        now = self._now()
+        mine = sa.select(FAMILIES.c.image, FAMILIES.c.at).where(FAMILIES.c.recipe == recipe)
+        with self._transaction() as connection:
+            first = {row.image: row.at for row in connection.execute(mine)}
+            rows = [
+                {"recipe": recipe, "image": image, "family": family, "at": first.get(image, now)}
+                for image, family in families.items()
+            ]
+            _put(connection, FAMILIES, rows)
+
+    def comparisons(self, sha256s: Collection[str]) -> list[Comparison]:
+        """Return what is known of pairs of pictures of which the first is one of *sha256s*."""
+        found: list[Comparison] = []
+        with self._transaction() as connection:
+            for some in _batches(sha256s, AT_ONCE):
+                query = sa.select(COMPARISONS.c.body).where(COMPARISONS.c.one.in_(some))
+                bodies = connection.scalars(query.where(COMPARISONS.c.method == METHOD))
+                found += [Comparison.from_json(_load(body)) for body in bodies]
+        return found
+
+    def note_comparisons(self, comparisons: Iterable[Comparison]) -> None:
+        """Remember what pictures are to each other."""
+        rows = [{"one": one.one, "other": one.other, "method": METHOD, "body": _dump(one)} for one in comparisons]
+        with self._transaction() as connection:
+            _put(connection, COMPARISONS, rows)
 
     # --- runs ---------------------------------------------------------------------------------------------------
 

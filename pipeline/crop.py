@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.colours import colours_of, lab_of
 from pipeline.eyes import Place, eyes_of, look_up, tilt_of, usual_eyes
+from pipeline.groups import hashes_of_parts
 from pipeline.pixels import BadImage, Picture, Pixels, cut, cut_turned, encode_png, phash, resize
 from pipeline.records import Box, Detection, FaceCrop, Reason
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
@@ -144,6 +145,7 @@ def _cut_one(store: Store, pixels_HWC: Pixels, detection: Detection, wishes: _Wi
         turned=turned,
         padded=round(padded, 4),
         phash=phash(crop_HWC),
+        phashes=hashes_of_parts(crop_HWC),
         sharpness=sharpness,
         contrast=contrast,
         chroma=chroma,

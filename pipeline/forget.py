@@ -119,7 +119,7 @@ def forget(catalog: Catalog, work: Work) -> None:
             file.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{file}: cannot be removed ({error.strerror}); make it so, and run it again") from error
-    catalog.remove([post.id for post in work.posts], work.items)
+    catalog.remove([post.id for post in work.posts], work.items.union(work.crops))
 
 
 def _images_named(catalog: Catalog, sha256s: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,14 +123,16 @@ class Still:
     width: int  # pixels, upright
     height: int
     phash: str  # 64 bits, 16 hexadecimal digits
+    phashes: tuple[str, ...] = ()  # of parts of it, if they were asked for
 
 
-def inspect(data: bytes, *, max_pixels: int) -> Still:
+def inspect(data: bytes, *, max_pixels: int, parts: Callable[[Pixels], tuple[str, ...]] | None = None) -> Still:
     """Check that *data* is a whole still picture, and say which.
 
     Args:
         data: A file, as it came.
         max_pixels: Width times height; larger pictures are refused by their header, before a row is decoded.
+        parts: Hashes parts of it.
 
     Raises:
         BadImage: It is not one.
@@ -143,10 +145,13 @@ def inspect(data: bytes, *, max_pixels: int) -> Still:
     image, turned = _finished(image, data, _PHASH_SIDE)
     if turned:
         width, height = height, width
-    return Still(kind, width, height, str(imagehash.phash(image)))
+    phashes = () if parts is None else parts(_array(image))
+    return Still(kind, width, height, str(imagehash.phash(image)), phashes)
 
 
-def inspect_file(path: Path, *, max_pixels: int) -> Still | BadImage:
+def inspect_file(
+    path: Path, *, max_pixels: int, parts: Callable[[Pixels], tuple[str, ...]] | None = None
+) -> Still | BadImage:
     """Give what `inspect` gives or raises, for a file; for a worker, which a decoder may crash.
 
     Raises:
@@ -158,7 +163,7 @@ def inspect_file(path: Path, *, max_pixels: int) -> Still | BadImage:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror}); check the data folder") from error
     try:
-        return inspect(data, max_pixels=max_pixels)
+        return inspect(data, max_pixels=max_pixels, parts=parts)
     except TooHungry as hungry:
         raise MemoryError(hungry.detail) from None
     except BadImage as bad:

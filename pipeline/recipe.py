@@ -291,9 +291,9 @@ class DedupSection(_Section):
     max_distance: int = Field(10, ge=0, le=31)
     """Bits of 64 by which the perceptual hashes of two crops may differ for them to be compared."""
     max_image_distance: int = Field(8, ge=0, le=31)
-    """The same of two whole images; faces in the same place of both are compared."""
-    min_resemblance: float = Field(0.88, ge=-1, le=1)
-    """Correlation of two crops, laid over each other, that makes them the same drawing."""
+    """The same of two whole images, before faces are looked for, and of those in which faces are in the same place."""
+    variations: Literal["keep", "one"] = "keep"
+    """Of one drawing with several expressions or texts `keep` all, in one family, or only the best `one`."""
 
 
 class ReviewSection(_Section):

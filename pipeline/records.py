@@ -50,7 +50,7 @@ class Reason(StrEnum):
     # dedup
     SAME_BYTES = "same_bytes"  # another post holds the same file
     SAME_CROP = "same_crop"  # another crop has the same bytes
-    DUPLICATE = "duplicate"  # a near-copy of a better crop
+    DUPLICATE = "duplicate"  # a near-copy of a better image or crop
     # detect
     NO_FACE = "no_face"  # no detector found a face
     CRASHED = "crashed"  # the worker died on it
@@ -151,6 +151,7 @@ class Image(Record):
     bytes: int
     format: str  # what the bytes are: JPEG, PNG, WEBP, GIF …
     phash: str  # 64 bits, 16 hexadecimal digits, as imagehash writes it
+    phashes: tuple[str, ...] = ()  # of parts of it, by which copies that were cut are found; an older kaoset knew none
 
     @property
     def id(self) -> str:
@@ -252,11 +253,24 @@ class FaceCrop(Record):
     family: str = ""  # all crops of one picture and of its near-copies; given by dedup
     split: str = ""  # train, validation or test; given by balance
     weight: float = 1.0  # how often a trainer should draw it, beside the others; given by balance
+    phashes: tuple[str, ...] = ()  # of parts of it, as of an `Image`
 
     @property
     def id(self) -> str:
         """Where it was cut from; two crops with the same bytes are two items."""
         return self.detection.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison(Record):
+    """What two pictures were found to be to each other (pipeline.alike); the same bytes are never compared again."""
+
+    one: str  # SHA-256; the smaller of the two comes first
+    other: str
+    likeness: str  # same, variation or different
+    score: float  # 0 to 1; how sure it is that both show the same drawing
+    mirrored: bool
+    how: str  # for people
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

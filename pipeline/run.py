@@ -25,7 +25,7 @@ from pipeline.card import agreement
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
-from pipeline.dedup import DropNearDuplicates, DropSameBytes
+from pipeline.dedup import DropNearDuplicates, DropSameImages
 from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, at_hand
 from pipeline.detectors import build as build_detector
@@ -119,6 +119,7 @@ class Build:
         self._items: list[Any] = []
         self._posts: dict[str, Post] = {}
         self._images: dict[str, Image] = {}
+        self._copies: list[tuple[str, str]] = []  # images, by SHA-256, that show the same drawing
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
         self._cut: set[str] = set()  # keys of the detections that were cut where they were found
@@ -392,7 +393,19 @@ class Build:
         return None if post.md5 is None else self.catalog.image(stage.name, mark, post.md5)
 
     def _dedup_images(self) -> StageReport:
-        report = self._through(DropSameBytes())
+        alike = self.recipe.dedup
+        copies: list[tuple[str, str]] = []
+        stage = DropSameImages(
+            max_distance=alike.max_image_distance,
+            variations=alike.variations,
+            max_pixels=self.recipe.scrape.max_pixels,
+            posts=self._posts,
+            stand=frozenset(self.catalog.kept_images()),
+            memory=self.catalog,
+            tell=copies.extend,
+        )
+        report = self._through(stage)
+        self._copies = copies
         self._images = {image.sha256: image for image in self._items}
         return report
 
@@ -434,8 +447,14 @@ class Build:
         return DropNearDuplicates(
             max_distance=alike.max_distance,
             max_image_distance=alike.max_image_distance,
-            min_resemblance=alike.min_resemblance,
+            variations=alike.variations,
             images=self._images,
+            posts=self._posts,
+            decisions=self.catalog.decisions(),
+            copies=self._copies,
+            families=self.catalog.families(self.recipe.name),
+            memory=self.catalog,
+            tell=partial(self.catalog.name_families, self.recipe.name),
         )
 
     def _filter(self) -> FilterCrops:

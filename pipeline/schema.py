@@ -104,6 +104,22 @@ FORGOTTEN = sa.Table(
     sa.Column("value", sa.String, primary_key=True),
     sa.Column("at", sa.String, nullable=False),
 )
+FAMILIES = sa.Table(
+    "families",
+    _META,
+    sa.Column("recipe", sa.String, primary_key=True),
+    sa.Column("image", sa.String, primary_key=True),  # SHA-256; all its crops are of the family
+    sa.Column("family", sa.String, nullable=False),
+    sa.Column("at", sa.String, nullable=False),  # when the image was first given one
+)
+COMPARISONS = sa.Table(
+    "comparisons",
+    _META,
+    sa.Column("one", sa.String, primary_key=True),
+    sa.Column("other", sa.String, primary_key=True),
+    sa.Column("method", sa.Integer, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
 
 _REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
 BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
@@ -175,7 +191,7 @@ def _to_2(connection: sa.Connection) -> None:
 
 
 def _to_3(_connection: sa.Connection) -> None:
-    """Splits are remembered, and what was forgotten: their tables are new, and made as all new tables are."""
+    """Families, comparisons, splits and what is forgotten have tables, made by now; an older kaoset is kept out."""
 
 
 _MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2, 3: _to_3}

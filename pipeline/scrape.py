@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pipeline import pixels
 from pipeline.claims import Claims
 from pipeline.errors import StoreError, UsageError
+from pipeline.groups import hashes_of_parts
 from pipeline.http import Fetched, Part, Refused, Stopped, measure
 from pipeline.lanes import fan_out
 from pipeline.records import NOTHING_FORGOTTEN, Forgotten, HostCount, Image, Post, Reason
@@ -143,7 +144,7 @@ class FetchFiles:
         sha256 = _sha256_of(target)
         if self.forgotten.holds_file(fetched.md5, sha256):
             return Refused(Reason.FORGOTTEN)
-        match self.calls(partial(pixels.inspect_file, max_pixels=self.max_pixels), target):
+        match self.calls(partial(pixels.inspect_file, max_pixels=self.max_pixels, parts=hashes_of_parts), target):
             case Crashed(detail):
                 return Refused(Reason.CRASHED, detail)
             case TimedOut(detail):
@@ -160,6 +161,7 @@ class FetchFiles:
                     bytes=fetched.bytes,
                     format=still.format,
                     phash=still.phash,
+                    phashes=still.phashes,
                 )
 
     def _fetch(self, post: Post, target: Path) -> Fetched | Refused:

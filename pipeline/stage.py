@@ -74,9 +74,9 @@ class Settles(Protocol):
         ...
 
 
-def effect() -> Any:
-    """Declare a dataclass field that does something and configures nothing."""
-    return field(compare=False, repr=False, metadata={"effect": True})
+def effect(**default: Any) -> Any:
+    """Declare a dataclass field that does something and configures nothing; *default* is as for `field`."""
+    return field(compare=False, repr=False, metadata={"effect": True}, **default)
 
 
 def fingerprint(stage: Stage[Any], corpus: str = "") -> str:

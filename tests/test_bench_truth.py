@@ -98,7 +98,7 @@ class Told:
         self.say("dedup", crop.id, Kept(crop, (replace(crop, family=name),)))
 
     def copy_of(self, crop: FaceCrop, other: FaceCrop) -> None:
-        self.say("dedup", crop.id, Dropped(crop, Reason.DUPLICATE, f"of {other.sha256}"))
+        self.say("dedup", crop.id, Dropped(crop, Reason.DUPLICATE, f"of {other.sha256}: larger (same drawing)"))
 
 
 @pytest.fixture
@@ -208,6 +208,19 @@ def test_near_copies_are_grouped_by_family_or_as_copies(told: Told) -> None:
     copies = [planted(number, HERE, kind=Kind.NEAR_COPY, group="g") for number in (2, 3, 4)]
 
     assert truth.duplicates(told.catalog, board(planted(1, HERE, group="g"), *copies)) == (2, 3, [])
+
+
+def test_a_copy_that_was_dropped_before_it_was_looked_at_is_grouped(told: Told) -> None:
+    """It is no face that was missed; and what is called a copy and is none is told."""
+    told.found(1, HERE)
+    for number in (2, 3):
+        copy = told.image(number)
+        dropped = Dropped(copy, Reason.DUPLICATE, f"of {make.sha256(1)}: larger (same drawing)")
+        told.say("dedup-images", f"{copy.post_id}={copy.sha256}", dropped)
+    sandbox = board(planted(1, HERE, group="g"), planted(2, HERE, kind=Kind.NEAR_COPY, group="g"), planted(3, HERE))
+
+    assert truth.duplicates(told.catalog, sandbox) == (1, 1, ["3 was called a copy of 1"])
+    assert counts(truth.faces(told.catalog, sandbox, least=0, least_agreed=0)) == (1, 0, 0)
 
 
 def test_different_pictures_in_one_group_are_told(told: Told) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from pipeline.catalog import Catalog, Failures
 from pipeline.errors import CatalogError
-from pipeline.records import GivenSplit, Post, Reason, Verdict
+from pipeline.records import Comparison, GivenSplit, Post, Reason, Verdict
 from pipeline.stage import Dropped, Kept
 
 
@@ -538,3 +539,39 @@ def test_what_was_said_since_a_moment_can_be_asked_for(timed: Catalog, clock: Cl
     assert (said.reason, said.outputs) == (None, (make.image(),))
     assert timed.said_since("scrape", "f", post.id, clock.now + timedelta(seconds=1)) is None
     assert timed.said_since("scrape", "g", post.id, clock.now) is None
+
+
+def test_families_are_remembered_the_oldest_first(catalog_url: str) -> None:
+    """By recipe; an image that is given another family keeps its place in time."""
+    times = iter(datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 9))
+    catalog = Catalog(catalog_url, clock=lambda: next(times))
+    catalog.name_families("r", {"b": "B"})
+    catalog.name_families("r", {"a": "A", "c": "A"})
+    catalog.name_families("r", {"b": "A"})
+    catalog.name_families("another", {"b": "X"})
+
+    assert list(catalog.families("r").items()) == [("b", "A"), ("a", "A"), ("c", "A")]
+    assert catalog.families("another") == {"b": "X"}
+    catalog.close()
+
+
+def test_comparisons_are_found_by_the_first_of_the_two(catalog: Catalog) -> None:
+    """However many are asked for; said again, the last word counts."""
+    first = Comparison(one="a", other="b", likeness="same", score=0.9, mirrored=True, how="mirrored")
+    others = [replace(first, one=f"{n:04}") for n in range(1000)]
+    catalog.note_comparisons([first, *others])
+    catalog.note_comparisons([replace(first, score=0.8)])
+
+    assert catalog.comparisons(["a", "b"]) == [replace(first, score=0.8)]
+    assert len(catalog.comparisons([f"{n:04}" for n in range(2000)])) == 1000
+
+
+def test_images_from_which_a_person_kept_a_crop_are_known(catalog: Catalog) -> None:
+    """What was rejected, or taken back, does not count."""
+    crops = [make.face_crop(n) for n in range(3)]
+    catalog.record("crop", "f", [(crop.id, Kept(crop.detection, (crop,))) for crop in crops])
+    verdicts = (Verdict.KEEP, Verdict.KEEP, Verdict.REJECT)
+    catalog.decide([make.decision(crop.sha256, said) for crop, said in zip(crops, verdicts, strict=True)])
+    catalog.decide([make.decision(crops[1].sha256, None)])
+
+    assert catalog.kept_images() == {crops[0].detection.image_sha256}

@@ -80,7 +80,9 @@ def _pictures(folder: Path) -> Path:
     folder.mkdir()
     pixels = np.full((900, 900, 3), 200, np.uint8)
     pixels[200:500, 300:600] = drawn_face(300)
-    for name, picture in {"a": pixels, "b": pixels[:, 40:], "c": pixels[:150]}.items():
+    other = np.repeat(np.arange(900, dtype=np.uint8)[:, None, None] // 4, 860, axis=1).repeat(3, axis=2)
+    other[500:800, 60:360] = drawn_face(300)
+    for name, picture in {"a": pixels, "b": other, "c": pixels[:150]}.items():
         (folder / f"{name}.png").write_bytes(encode_png(picture))
     return folder
 

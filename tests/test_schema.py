@@ -138,8 +138,10 @@ def test_an_older_catalog_can_be_written(old_url: str) -> None:
     Catalog(old_url).close()
     catalog = Catalog(old_url)
     catalog.note_hosts("r", [make.host_count()])
+    catalog.name_families("r", {"a": "F"})
 
     assert catalog.hosts() == {"r": [make.host_count()]}
+    assert (catalog.families("r"), catalog.comparisons(["a"])) == ({"a": "F"}, [])
     catalog.close()
 
 

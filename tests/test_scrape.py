@@ -21,8 +21,9 @@ from faulty import cut, ranged, reply, stall
 
 from pipeline import lanes
 from pipeline.errors import StoreError, UsageError
+from pipeline.groups import hashes_of_parts
 from pipeline.http import Client
-from pipeline.pixels import encode_png
+from pipeline.pixels import decode, encode_png
 from pipeline.records import Image, Post, Reason
 from pipeline.sandbox import board
 from pipeline.sandbox.posts import build
@@ -121,7 +122,9 @@ def test_a_picture_goes_into_the_store(yard: Yard) -> None:
         bytes=len(data),
         format="PNG",
         phash=image.phash,
+        phashes=image.phashes,
     )
+    assert image.phashes == hashes_of_parts(decode(data, max_pixels=10**6))
     assert yard.store.get(sha256) == data
     assert yard.under_way() == []
 

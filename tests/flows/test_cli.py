@@ -132,7 +132,7 @@ def test_a_second_build_does_only_what_is_new(data: Path, flow: Flow) -> None:
 
 
 def test_one_field_is_changed_on_the_command_line(data: Path, flow: Flow) -> None:
-    """A later start drops more, judges only that again, and stands in the recipe of the release."""
+    """A later start drops more, stands in the release's recipe, and looks for faces only in copies of the dropped."""
     before = reports(data, flow)
 
     answer = flow(*SANDBOX, "--data", data, "-p", "filter.since=2015-01-01")
@@ -140,7 +140,8 @@ def test_one_field_is_changed_on_the_command_line(data: Path, flow: Flow) -> Non
     said = reports(data, flow)
     assert answer.code == 0, answer.err
     assert said["select"]["dropped"]["too_old"] > before["select"]["dropped"]["too_old"]
-    assert (said["scrape"]["judged"], said["detect"]["judged"]) == (0, 0)
+    assert said["scrape"]["judged"] == 0
+    assert said["detect"]["judged"] <= before["dedup-images"]["dropped"]["duplicate"]
     recipe = tomllib.loads((data / "releases" / "sandbox" / "002" / "recipe.toml").read_text())
     assert str(recipe["filter"]["since"]) == "2015-01-01"
 
@@ -727,8 +728,12 @@ def test_a_stopped_build_goes_on(
     assert (process.returncode, left, took_s < 5) == (130, [], True)
     assert err == "flow: stopped; nothing is lost, the same command goes on from here\n"
     assert (again.code, flow("verify", "--data", data).code) == (0, 0)
-    cut, all_cut = ({crop.sha256 for crop in crops(one, "crop")} for one in (data, built.data))
-    assert set() < cut <= all_cut
+    cut, all_cut = (
+        {(crop.detection.image_sha256, crop.sha256) for crop in crops(one, "crop")} for one in (data, built.data)
+    )
+    both = {image for image, _ in cut} & {image for image, _ in all_cut}  # of few images another copy may be the best
+    assert both
+    assert {one for one in cut if one[0] in both} == {one for one in all_cut if one[0] in both}
 
 
 def test_a_stopped_run_is_remembered_as_stopped(flow: Flow, drawn: Path, wait_for: Callable[..., Any]) -> None:
