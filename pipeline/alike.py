@@ -242,7 +242,6 @@ class _Laid:
 
 def evidence(one: Look, other: Look) -> Evidence | None:
     """Lay two pictures over each other and measure what fits; None where nothing does. The order does not matter."""
-    cv2.setNumThreads(1)  # several add up in an order of their own, and the last digit with it
     first, second = sorted((one.thumb_HWC, other.thumb_HWC), key=lambda thumb: (thumb.shape, thumb.tobytes()))
     here, there = _sheet(first), _sheet(second)
     if here is None or there is None:
