@@ -53,6 +53,7 @@ scores: $(VENV)/.installed ## fit what the evidence for a face is worth, again, 
 	done
 
 bench: $(VENV)/.installed ## measure, as ratios against the usual way in the same run
+	$(PIP) install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m bench
 
 clean: ## remove everything that was made
