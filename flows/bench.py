@@ -68,7 +68,6 @@ def bench_faces(
         UsageError: There is no such detector, or something is wrong with the labels.
         WorldError: A detector is missing, or nothing can be written.
     """
-    charts.check()
     names = tuple(dict.fromkeys(detectors)) or usual()
     for name in names:
         check(name)

@@ -12,14 +12,12 @@ from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
 from pipeline.benchmark import MAX_PIXELS, Count, Judged, average_precision, calibration_error, reliability
-from pipeline.errors import WorldError
 from pipeline.pixels import Pixels, decode, encode_png
 from pipeline.records import Box
 from pipeline.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _CASES = 12  # pictures: half of them easy
 _COLUMNS = 4
@@ -29,30 +27,11 @@ _FOUND, _MISSED, _WRONG = (20, 150, 60), (20, 70, 220), (225, 30, 40)
 _DASH = {"found": (1, 0), "missed": (12, 8), "wrong": (3, 5)}  # pixels: on, off
 
 
-def check() -> None:
-    """Be sure that `draw_report` can draw, before hours are spent on what it shows.
-
-    Raises:
-        WorldError: matplotlib is not installed.
-    """
-    _figure_class()
-
-
-def _figure_class() -> type[Figure]:
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - a second to load, and not a part of every installation
-    except ModuleNotFoundError as error:
-        raise WorldError("charts are drawn by matplotlib, which is missing; pip install 'kaoset[bench]'") from error
-    return Figure
-
-
 def draw_report(ways: Sequence[Judged]) -> bytes:
-    """Draw precision over recall, reliability, and recall by group and by size, as a PNG.
+    """Draw precision over recall, reliability, and recall by group and by size, as a PNG."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 -- a second to load
 
-    Raises:
-        WorldError: matplotlib is not installed.
-    """
-    figure = _figure_class()(figsize=(15, 11), layout="constrained")
+    figure = Figure(figsize=(15, 11), layout="constrained")
     curves, bins, sizes, groups = figure.subplot_mosaic("ABC;DDD", height_ratios=(1, 1.25)).values()
     for number, way in enumerate(ways):
         colour, points = f"C{number}", way.curve()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 import make
@@ -15,7 +14,6 @@ from PIL import Image as Pictures
 
 from pipeline.benchmark import Fate, Guess, Judged, Truth, charts, judge, load
 from pipeline.benchmark.report import COLUMNS, as_csv, as_json
-from pipeline.errors import WorldError
 from pipeline.store import Store
 
 HERE, THERE, NOWHERE = make.box(10, 10, 60), make.box(120, 20, 60), make.box(60, 80, 50)
@@ -74,14 +72,6 @@ def test_the_charts_are_a_picture(ways: list[Judged]) -> None:
     for some in (ways, [blind]):
         with Pictures.open(io.BytesIO(charts.draw_report(some))) as page:
             assert page.size == (1500, 1100)
-
-
-def test_without_matplotlib_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And how to get it."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-
-    with pytest.raises(WorldError, match=r"pip install 'kaoset\[bench\]'"):
-        charts.check()
 
 
 def test_cases_show_what_was_found_missed_and_wrong(ways: list[Judged], store: Store) -> None:
