@@ -164,7 +164,7 @@ class OnnxDetector:
         zoom = min(want.width / width, want.height / height)
         size = max(1, round(width * zoom)), max(1, round(height * zoom))
         if zoom <= 0.5:  # by a whole number first, which takes a tenth of the time
-            times = int(1 / zoom)
+            times = min(int(1 / zoom), height, width)
             whole_HWC = pixels_HWC[: height // times * times, : width // times * times]
             smaller = width // times, height // times
             pixels_HWC = np.asarray(cv2.resize(whole_HWC, smaller, interpolation=cv2.INTER_AREA), np.uint8)

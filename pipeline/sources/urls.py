@@ -27,6 +27,7 @@ from pipeline.stage import effect
 PAGE_SIZE = 1000
 MAX_URL = 8192  # characters; few servers take more
 ROWS_AT_ONCE = 4096  # of Parquet
+MAX_CELL = 1 << 17  # characters of a CSV; more is no address, and no list of tags
 AGENT = "kaoset"  # as X-Robots-Tag would name us
 NOT_FOR_AI = frozenset({"noai", "noimageai"})
 # Google's rules with a value: a colon behind these names no robot.
@@ -151,6 +152,7 @@ def not_for_ai(headers: HTTPHeaderDict) -> Refused | None:
 
 def _read_table(separator: str) -> Reader:
     def read(file: Path, _: str) -> Iterator[Row | str]:
+        csv.field_size_limit(MAX_CELL)  # some libraries lift it for the whole process
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
             rows = csv.DictReader(text, restval="", delimiter=separator)
             while True:
