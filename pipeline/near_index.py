@@ -104,6 +104,20 @@ class Index:
         """Count what was added."""
         return len(self._now().rows)
 
+    def keys_with_several(self) -> set[str]:
+        """Name the keys that stand with more than one hash, in rows that follow each other.
+
+        The last of all is left out: whoever was killed while adding it may have written some of its hashes only.
+        """
+        rows = self._now().rows
+        marks = _marks(rows)
+        seconds = np.flatnonzero(marks[1:] == marks[:-1])
+        seconds = seconds[marks[seconds] != marks[-1:]]
+        found: set[str] = set()
+        for low in range(0, len(seconds), BLOCK):
+            found.update(_words(rows["key"][seconds[low : low + BLOCK]]).tolist())
+        return found
+
     def add(self, keys: Sequence[str], hashes: Hashes) -> int:
         """Remember each key with its hash; when this returns they are on the disk.
 
