@@ -249,3 +249,14 @@ def test_keys_and_hashes_come_in_pairs(index: Index) -> None:
     """One hash is not spread over two keys."""
     with pytest.raises(ValueError, match="2 keys for 1 hashes"):
         index.add(_keys(2), np.array([1], np.uint64))
+
+
+def test_keys_with_several_hashes_are_named_but_for_the_last(tmp_path: Path) -> None:
+    """Whoever is killed may have written some of the last one's hashes only; a key with one hash may get more."""
+    one, two, three, last = _keys(4)
+    index = Index(tmp_path)
+    assert index.keys_with_several() == set()
+
+    index.add([one, two, two, three, three, three, last, last], np.arange(8, dtype=np.uint64))
+
+    assert index.keys_with_several() == {two, three}
