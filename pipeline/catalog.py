@@ -488,9 +488,9 @@ class Catalog:
 
     def image_names(self) -> list[str]:
         """Return the SHA-256 of each image that ever came, sorted."""
-        query = sa.select(OUTPUTS.c.sha256).where(OUTPUTS.c.kind == Image.__name__).distinct()
+        query = sa.select(OUTPUTS.c.sha256).where(OUTPUTS.c.kind == Image.__name__)
         with self._transaction() as connection:
-            return sorted(connection.scalars(query))
+            return sorted(set(connection.scalars(query)))
 
     def images(self, sha256s: Collection[str]) -> list[Image]:
         """Return the images with these names as each post had them; also as an older kaoset hashed them."""

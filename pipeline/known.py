@@ -76,8 +76,7 @@ def bring_up_to_date(index: Index, catalog: Catalog) -> int:
     Raises:
         StoreError: The index cannot be written, or is damaged.
     """
-    there = index.keys_with_several()
-    new = [sha256 for sha256 in catalog.image_names() if sha256 not in there]
+    new = index.lacking(catalog.image_names())
     for low in range(0, len(new), ADDED_AT_ONCE):
         images = catalog.images(new[low : low + ADDED_AT_ONCE])
         rows = [(image.sha256, int(one, 16)) for image in images for one in (image.phash, *image.phashes)]

@@ -104,19 +104,19 @@ class Index:
         """Count what was added."""
         return len(self._now().rows)
 
-    def keys_with_several(self) -> set[str]:
-        """Name the keys that stand with more than one hash, in rows that follow each other.
+    def lacking(self, keys: Sequence[str]) -> list[str]:
+        """Give those of *keys* that do not stand with more than one hash, in rows that follow each other.
 
-        The last of all is left out: whoever was killed while adding it may have written some of its hashes only.
+        Among them is the key that was added last: whoever was killed meanwhile may have written some of its hashes
+        only. Keys are told apart by their first 64 bits.
+
+        Args:
+            keys: SHA-256, 64 hexadecimal digits each.
         """
-        rows = self._now().rows
-        marks = _marks(rows)
-        seconds = np.flatnonzero(marks[1:] == marks[:-1])
-        seconds = seconds[marks[seconds] != marks[-1:]]
-        found: set[str] = set()
-        for low in range(0, len(seconds), BLOCK):
-            found.update(_words(rows["key"][seconds[low : low + BLOCK]]).tolist())
-        return found
+        marks = _marks(self._now().rows)
+        several = marks[1:][(marks[1:] == marks[:-1]) & (marks[1:] != marks[-1:])]
+        asked = np.frombuffer(bytes.fromhex("".join(keys)), "<u8")[::4]
+        return [keys[place] for place in np.flatnonzero(~np.isin(asked, several)).tolist()]
 
     def add(self, keys: Sequence[str], hashes: Hashes) -> int:
         """Remember each key with its hash; when this returns they are on the disk.

@@ -251,12 +251,12 @@ def test_keys_and_hashes_come_in_pairs(index: Index) -> None:
         index.add(_keys(2), np.array([1], np.uint64))
 
 
-def test_keys_with_several_hashes_are_named_but_for_the_last(tmp_path: Path) -> None:
-    """Whoever is killed may have written some of the last one's hashes only; a key with one hash may get more."""
-    one, two, three, last = _keys(4)
+def test_a_key_with_one_hash_is_lacking_and_so_is_the_last(tmp_path: Path) -> None:
+    """The first may get more; of the last, whoever is killed may have written some hashes only."""
+    one, two, three, last, stranger = keys = _keys(5)
     index = Index(tmp_path)
-    assert index.keys_with_several() == set()
+    assert (index.lacking([]), index.lacking(keys)) == ([], keys)
 
     index.add([one, two, two, three, three, three, last, last], np.arange(8, dtype=np.uint64))
 
-    assert index.keys_with_several() == {two, three}
+    assert (index.lacking([]), index.lacking(keys)) == ([], [one, last, stranger])
