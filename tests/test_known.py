@@ -22,6 +22,7 @@ from pipeline.near_index import Index
 from pipeline.pixels import inspect
 from pipeline.records import Image
 from pipeline.sandbox.draw import draw_portrait
+from pipeline.sandbox.pairs import Kind, Subject, draw_pairs
 from pipeline.stage import Kept
 from pipeline.workers import Workers
 
@@ -138,6 +139,21 @@ def test_the_very_same_file_is_said_to_be_that(sqlite_shelf: Shelf) -> None:
         (small.sha256, "same drawing"),
     ]
     assert list(said.matches[0].posts) == ["sandbox:1", "sandbox:9", "sandbox:10"]
+
+
+def test_a_variation_is_told_from_a_copy_and_comes_after_it(sqlite_shelf: Shelf) -> None:
+    """The same drawing with another expression is found, and is not called the same."""
+    pair = next(pair for pair in draw_pairs((5,), Subject.PICTURE) if pair.kind is Kind.EXPRESSION)
+    varied, copied = (PIL.Image.fromarray(one) for one in (pair.one_HWC, pair.other_HWC))
+    variation, copy = sqlite_shelf.put(0, varied), sqlite_shelf.put(1, copied)
+
+    (said,) = sqlite_shelf.ask(sqlite_shelf.give("copy.jpg", encoded(copied)))
+
+    assert isinstance(said, Answer)
+    assert [(one.sha256, one.alike.likeness) for one in said.matches] == [
+        (copy.sha256, "same"),
+        (variation.sha256, "variation"),
+    ]
 
 
 def test_many_are_answered_each_in_its_place(sqlite_shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
