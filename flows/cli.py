@@ -438,6 +438,37 @@ def duplicates(
     print(f"look at: {written.page}\ntable:   {written.table}")
 
 
+@app.command(
+    "near",
+    short_help="Say which images of the data folder are like a picture.",
+    epilog="Example: flow near found.jpg; flow near ~/pictures --json",
+)
+def near(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="Pictures, or folders of them.")],
+    distance: Annotated[
+        int, typer.Option(min=0, max=31, help="Bits of 64 by which hashes of what is compared may differ.")
+    ] = 8,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    workers: WorkerCount = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say which images of the data folder show the same drawing as a picture, or a variation of it; which is larger.
+
+    Found are copies that were saved again, rescaled, recoloured, cut a little or mirrored. What cannot be decoded is
+    told with the reason. Hashes are remembered in the data folder, so only the first time takes long.
+    """
+    from flows.near import near as asked
+
+    with _opened(data, catalog) as (known, folder), display() as shown:
+        found = asked(pictures, known, folder, distance, workers, shown)
+    if as_json:
+        print(json.dumps([one.to_json() for one in found], indent=2))
+    else:
+        for one in found:
+            print("\n".join(one.lines()))
+
+
 @app.command("verify", epilog="Example: flow verify sandbox/001")
 def verify(
     release: Annotated[str | None, typer.Argument(help="Folder, recipe/number or recipe; without: the last.")] = None,

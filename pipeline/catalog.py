@@ -486,6 +486,21 @@ class Catalog:
                 found.update(connection.scalars(query))
         return found
 
+    def image_names(self) -> list[str]:
+        """Return the SHA-256 of each image that ever came, sorted."""
+        query = sa.select(OUTPUTS.c.sha256).where(OUTPUTS.c.kind == Image.__name__)
+        with self._transaction() as connection:
+            return sorted(set(connection.scalars(query)))
+
+    def images(self, sha256s: Collection[str]) -> list[Image]:
+        """Return the images with these names as each post had them; also as an older kaoset hashed them."""
+        found: dict[Image, None] = {}
+        with self._transaction() as connection:
+            for some in _batches(sorted(sha256s), AT_ONCE):
+                query = sa.select(OUTPUTS.c.body).where(OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == Image.__name__)
+                found.update((Image.from_json(_load(body)), None) for body in connection.scalars(query))
+        return sorted(found, key=lambda image: (image.sha256, image.post_id))
+
     def kept_images(self) -> set[str]:
         """Return the SHA-256 of the images from which a crop was cut that a person kept, by whatever recipe."""
         kept = [crop for crop, decision in self.decisions().items() if decision.verdict is Verdict.KEEP]

@@ -58,6 +58,11 @@ class DataFolder:
         """Which listing is read, and which file is fetched, by some run just now."""
         return self.root / "claims"
 
+    @property
+    def near(self) -> Path:
+        """Perceptual hashes of the images, to look them up by; made again from the catalog when it is gone."""
+        return self.root / "near"
+
     def enter(self) -> TextIO:
         """Say that a run is at work here, and clear up behind the dead if no other is; close the file to leave.
 

@@ -25,6 +25,7 @@ class Work:
     crops: tuple[str, ...]  # SHA-256
     items: frozenset[str]  # under which the catalog has anything of it
     files: tuple[Path, ...]  # in the store, and under way
+    derived: tuple[Path, ...]  # files in which it stands among others, and which are made again without it
     remembered: Forgotten
     releases: tuple[Held, ...]  # published, so they stay as they are
 
@@ -102,6 +103,7 @@ def find(catalog: Catalog, folder: DataFolder, named: Forgotten) -> Work:
         crops=tuple(sorted(crops)),
         items=frozenset(items),
         files=tuple(_files(folder, posts.values(), images | crops)),
+        derived=tuple(sorted(folder.near.glob("*"))) if images else (),
         remembered=remembered,
         releases=tuple(_releases(folder, remembered)),
     )
@@ -114,7 +116,7 @@ def forget(catalog: Catalog, work: Work) -> None:
         StoreError: A file cannot be removed.
     """
     catalog.forget(work.remembered)
-    for file in work.files:
+    for file in (*work.files, *work.derived):
         try:
             file.unlink(missing_ok=True)
         except OSError as error:

@@ -104,6 +104,20 @@ class Index:
         """Count what was added."""
         return len(self._now().rows)
 
+    def lacking(self, keys: Sequence[str]) -> list[str]:
+        """Give those of *keys* that do not stand with more than one hash, in rows that follow each other.
+
+        Among them is the key that was added last: whoever was killed meanwhile may have written some of its hashes
+        only. Keys are told apart by their first 64 bits.
+
+        Args:
+            keys: SHA-256, 64 hexadecimal digits each.
+        """
+        marks = _marks(self._now().rows)
+        several = marks[1:][(marks[1:] == marks[:-1]) & (marks[1:] != marks[-1:])]
+        asked = np.frombuffer(bytes.fromhex("".join(keys)), "<u8")[::4]
+        return [keys[place] for place in np.flatnonzero(~np.isin(asked, several)).tolist()]
+
     def add(self, keys: Sequence[str], hashes: Hashes) -> int:
         """Remember each key with its hash; when this returns they are on the disk.
 

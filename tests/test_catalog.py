@@ -575,3 +575,14 @@ def test_images_from_which_a_person_kept_a_crop_are_known(catalog: Catalog) -> N
     catalog.decide([make.decision(crops[1].sha256, None)])
 
     assert catalog.kept_images() == {crops[0].detection.image_sha256}
+
+
+def test_images_are_named_once_and_given_as_each_post_had_them(catalog: Catalog) -> None:
+    """Whichever stage was configured how; what is no image is not among them."""
+    one, again, other = make.image(1), make.image(1, post_id="sandbox:9"), make.image(2)
+    for mark in ("a", "b"):
+        catalog.record("scrape", mark, [(image.post_id, Kept(make.post(), (image,))) for image in (one, again, other)])
+    catalog.record("detect", "d", [(one.sha256, Kept(one, (make.detection(),)))])
+
+    assert catalog.image_names() == sorted([one.sha256, other.sha256])
+    assert catalog.images([one.sha256, make.sha256("nobody")]) == [one, again]

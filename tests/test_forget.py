@@ -19,6 +19,7 @@ from pipeline.folder import DataFolder
 from pipeline.forget import Work, find, forget, wish
 from pipeline.http import Client
 from pipeline.manifest import row, to_csv
+from pipeline.near_index import Index
 from pipeline.pixels import encode_png
 from pipeline.records import FaceCrop, Forgotten, Image, Post, Reason
 from pipeline.scrape import FetchFiles
@@ -160,6 +161,18 @@ def test_a_kill_in_the_middle_is_made_good_by_the_next(steps: int, shelf: Shelf)
 
     assert again.remembered == work.remembered
     assert shelf.trace_of(post.id, image.sha256, crop.sha256) == []
+
+
+def test_the_hashes_that_are_looked_up_go_with_it(shelf: Shelf) -> None:
+    """The index that holds its hash among others is made again without it; what is not here costs nobody theirs."""
+    _, image, _ = shelf.put(1)
+    Index(shelf.folder.near).add([image.sha256], np.zeros(1, np.uint64))
+
+    shelf.forget(post="sandbox:2")
+    assert len(Index(shelf.folder.near)) == 1
+
+    shelf.forget(post="sandbox:1")
+    assert list(shelf.folder.near.iterdir()) == []
 
 
 def test_what_was_forgotten_is_remembered_by_name_and_hash(shelf: Shelf) -> None:

@@ -249,3 +249,14 @@ def test_keys_and_hashes_come_in_pairs(index: Index) -> None:
     """One hash is not spread over two keys."""
     with pytest.raises(ValueError, match="2 keys for 1 hashes"):
         index.add(_keys(2), np.array([1], np.uint64))
+
+
+def test_a_key_with_one_hash_is_lacking_and_so_is_the_last(tmp_path: Path) -> None:
+    """The first may get more; of the last, whoever is killed may have written some hashes only."""
+    one, two, three, last, stranger = keys = _keys(5)
+    index = Index(tmp_path)
+    assert (index.lacking([]), index.lacking(keys)) == ([], keys)
+
+    index.add([one, two, two, three, three, three, last, last], np.arange(8, dtype=np.uint64))
+
+    assert (index.lacking([]), index.lacking(keys)) == ([], [one, last, stranger])
