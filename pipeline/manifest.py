@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ ROWS_AT_ONCE = 2000
 # What spreadsheets run, also behind blanks and as wide characters (https://owasp.org/www-community/attacks/CSV_Injection),
 # and what was defused already, so that it can be told from what was always written so.
 FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")  # noqa: RUF001  the wide ones are meant
+SPLIT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_SIZE = 4096  # pixels a side of a crop; a row that says more is no row of ours
 MAX_SIDE = 1_000_000  # pixels of an image that a window spans
 
@@ -246,9 +248,11 @@ def _row_of(cells: Mapping[str, str]) -> ManifestRow:
             raise ValueError(f"{name} {cells[name][:80]!r} is not {digits} hexadecimal digits")
     if not re.fullmatch(rf"images/{one.crop_sha256}\.(png|jpg|webp)", one.file):
         raise ValueError(f"file {one.file[:80]!r} is not named by its crop")
+    if not SPLIT.fullmatch(one.split):  # folders and archives are named by it
+        raise ValueError(f"split {one.split[:80]!r} is no name of a split")
     if not 1 <= one.size <= MAX_SIZE or not 1 <= one.window_side <= MAX_SIDE:
         raise ValueError(f"a crop of {one.size} px out of {one.window_side} px is none of kaoset's")
-    if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):  # and no NaN
+    if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):
         raise ValueError(f"a window at {one.window_left}, {one.window_top} is none of kaoset's")
     return one
 
@@ -261,9 +265,12 @@ def _number(name: str, cell: str) -> int:
 
 def _real(name: str, cell: str) -> float:
     try:
-        return float(cell)
+        number = float(cell)
     except ValueError:
         raise ValueError(f"{name} {cell[:80]!r} is no number") from None
+    if not math.isfinite(number):  # JSON has no word for it, and no chart a place
+        raise ValueError(f"{name} {cell[:80]!r} is no number")
+    return number
 
 
 def _truth(name: str, cell: str) -> bool:
