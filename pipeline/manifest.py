@@ -254,6 +254,11 @@ def _row_of(cells: Mapping[str, str]) -> ManifestRow:
         raise ValueError(f"a crop of {one.size} px out of {one.window_side} px is none of kaoset's")
     if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):
         raise ValueError(f"a window at {one.window_left}, {one.window_top} is none of kaoset's")
+    lengths = (one.image_width, one.image_height, one.box_width, one.box_height)
+    if not all(1 <= length <= MAX_SIDE for length in lengths):
+        raise ValueError(f"an image or a box of {lengths} px is none of kaoset's")
+    if not 0 <= one.score <= 1:
+        raise ValueError(f"score {one.score} is neither a face nor none, 0 to 1 expected")
     return one
 
 
