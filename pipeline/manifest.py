@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -259,7 +260,17 @@ def _row_of(cells: Mapping[str, str]) -> ManifestRow:
         raise ValueError(f"an image or a box of {lengths} px is none of kaoset's")
     if not 0 <= one.score <= 1:
         raise ValueError(f"score {one.score} is neither a face nor none, 0 to 1 expected")
+    for name in ("posted_at", "released_on", "decided_at"):
+        if cells[name] and not _is_dated(cells[name]):
+            raise ValueError(f"{name} {cells[name][:80]!r} is no date")
     return one
+
+
+def _is_dated(cell: str) -> bool:
+    try:
+        return str(datetime.fromisoformat(cell).date()) == cell[:10]  # years and months are read off it
+    except ValueError:
+        return False
 
 
 def _number(name: str, cell: str) -> int:

@@ -79,7 +79,7 @@ HOSTILE = (
 def test_any_text_comes_back_from_any_column(text: str, tmp_path: Path) -> None:
     """Quotes, line ends, formulas and Unicode are kept, in the columns of people and boards alike."""
     free = [field.name for field in dataclasses.fields(ManifestRow) if field.type == "str"]
-    fixed = {"crop_sha256", "file", "image_sha256", "image_md5", "split"}
+    fixed = {"crop_sha256", "file", "image_sha256", "image_md5", "split", "posted_at", "released_on", "decided_at"}
     rows = [dataclasses.replace(_row(), **{name: text for name in free if name not in fixed}), _row(2)]
     path = tmp_path / "m.csv"
     path.write_bytes(to_csv(rows))
@@ -150,6 +150,9 @@ def test_the_manifest_of_an_older_kaoset_is_read(tmp_path: Path) -> None:
         ("split", "/etc", "no name of a split"),
         ("split", "", "no name of a split"),
         ("agreed", "1", "neither True nor False"),
+        ("posted_at", "99999-99-99", "no date"),
+        ("released_on", "20150102", "no date"),
+        ("decided_at", "yesterday", "no date"),
     ],
 )
 def test_a_row_that_is_none_of_ours_is_refused(column: str, cell: str, complaint: str, tmp_path: Path) -> None:
