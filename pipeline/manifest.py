@@ -89,7 +89,9 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow))
 _TYPES = {field.name: str(field.type) for field in dataclasses.fields(ManifestRow)}
 _TEXTS = [index for index, name in enumerate(COLUMNS) if _TYPES[name] == "str"]
 # What the manifests of the first releases lack.
-LATER = frozenset({"window_left", "window_top", "source", "file_url", "artists", "attributes", "characters", "series"})
+LATER = frozenset(
+    {"weight", "window_left", "window_top", "source", "file_url", "artists", "attributes", "characters", "series"}
+)
 
 
 def row(
@@ -251,6 +253,14 @@ def _row_of(cells: Mapping[str, str]) -> ManifestRow:
         raise ValueError(f"file {one.file[:80]!r} is not named by its crop")
     if not SPLIT.fullmatch(one.split):  # folders and archives are named by it
         raise ValueError(f"split {one.split[:80]!r} is no name of a split")
+    for name in ("posted_at", "released_on", "decided_at"):
+        if cells[name] and not _is_dated(cells[name]):
+            raise ValueError(f"{name} {cells[name][:80]!r} is no date")
+    _check_sizes(one)
+    return one
+
+
+def _check_sizes(one: ManifestRow) -> None:
     if not 1 <= one.size <= MAX_SIZE or not 1 <= one.window_side <= MAX_SIDE:
         raise ValueError(f"a crop of {one.size} px out of {one.window_side} px is none of kaoset's")
     if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):
@@ -260,10 +270,6 @@ def _row_of(cells: Mapping[str, str]) -> ManifestRow:
         raise ValueError(f"an image or a box of {lengths} px is none of kaoset's")
     if not 0 <= one.score <= 1:
         raise ValueError(f"score {one.score} is neither a face nor none, 0 to 1 expected")
-    for name in ("posted_at", "released_on", "decided_at"):
-        if cells[name] and not _is_dated(cells[name]):
-            raise ValueError(f"{name} {cells[name][:80]!r} is no date")
-    return one
 
 
 def _is_dated(cell: str) -> bool:

@@ -123,7 +123,7 @@ def test_the_manifest_of_an_older_kaoset_is_read(tmp_path: Path) -> None:
     pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns=list(LATER)).to_csv(path, index=False)
 
     assert (read_csv(path)[list(LATER)] == "").all(axis=None)
-    with pytest.raises(UsageError, match=r"row 2: window_left '' is no number"):
+    with pytest.raises(UsageError, match=r"row 2: weight '' is no number"):
         read_rows(path)
 
 
