@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -25,6 +27,7 @@ ROWS_AT_ONCE = 2000
 # What spreadsheets run, also behind blanks and as wide characters (https://owasp.org/www-community/attacks/CSV_Injection),
 # and what was defused already, so that it can be told from what was always written so.
 FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")  # noqa: RUF001  the wide ones are meant
+SPLIT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_SIZE = 4096  # pixels a side of a crop; a row that says more is no row of ours
 MAX_SIDE = 1_000_000  # pixels of an image that a window spans
 
@@ -86,7 +89,9 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(ManifestRow))
 _TYPES = {field.name: str(field.type) for field in dataclasses.fields(ManifestRow)}
 _TEXTS = [index for index, name in enumerate(COLUMNS) if _TYPES[name] == "str"]
 # What the manifests of the first releases lack.
-LATER = frozenset({"window_left", "window_top", "source", "file_url", "artists", "attributes", "characters", "series"})
+LATER = frozenset(
+    {"weight", "window_left", "window_top", "source", "file_url", "artists", "attributes", "characters", "series"}
+)
 
 
 def row(
@@ -246,11 +251,32 @@ def _row_of(cells: Mapping[str, str]) -> ManifestRow:
             raise ValueError(f"{name} {cells[name][:80]!r} is not {digits} hexadecimal digits")
     if not re.fullmatch(rf"images/{one.crop_sha256}\.(png|jpg|webp)", one.file):
         raise ValueError(f"file {one.file[:80]!r} is not named by its crop")
+    if not SPLIT.fullmatch(one.split):  # folders and archives are named by it
+        raise ValueError(f"split {one.split[:80]!r} is no name of a split")
+    for name in ("posted_at", "released_on", "decided_at"):
+        if cells[name] and not _is_dated(cells[name]):
+            raise ValueError(f"{name} {cells[name][:80]!r} is no date")
+    _check_sizes(one)
+    return one
+
+
+def _check_sizes(one: ManifestRow) -> None:
     if not 1 <= one.size <= MAX_SIZE or not 1 <= one.window_side <= MAX_SIDE:
         raise ValueError(f"a crop of {one.size} px out of {one.window_side} px is none of kaoset's")
-    if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):  # and no NaN
+    if not all(abs(number) <= MAX_SIDE for number in (one.window_left, one.window_top, one.turned)):
         raise ValueError(f"a window at {one.window_left}, {one.window_top} is none of kaoset's")
-    return one
+    lengths = (one.image_width, one.image_height, one.box_width, one.box_height)
+    if not all(1 <= length <= MAX_SIDE for length in lengths):
+        raise ValueError(f"an image or a box of {lengths} px is none of kaoset's")
+    if not 0 <= one.score <= 1:
+        raise ValueError(f"score {one.score} is neither a face nor none, 0 to 1 expected")
+
+
+def _is_dated(cell: str) -> bool:
+    try:
+        return str(datetime.fromisoformat(cell).date()) == cell[:10]  # years and months are read off it
+    except ValueError:
+        return False
 
 
 def _number(name: str, cell: str) -> int:
@@ -261,9 +287,12 @@ def _number(name: str, cell: str) -> int:
 
 def _real(name: str, cell: str) -> float:
     try:
-        return float(cell)
+        number = float(cell)
     except ValueError:
         raise ValueError(f"{name} {cell[:80]!r} is no number") from None
+    if not math.isfinite(number):  # JSON has no word for it, and no chart a place
+        raise ValueError(f"{name} {cell[:80]!r} is no number")
+    return number
 
 
 def _truth(name: str, cell: str) -> bool:

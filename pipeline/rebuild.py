@@ -168,7 +168,7 @@ def _recipe(path: Path) -> tuple[Recipe | None, str]:
         return None, ""
     except RecipeError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not readable ({error}); take the one of the release, or move it away") from error
 
 
@@ -189,7 +189,7 @@ def _reports(path: Path, say: Callable[[str], None]) -> tuple[Sequence[StageRepo
         decided = Agreement.from_json(body["review"]) if "review" in body else NOTHING_DECIDED
     except FileNotFoundError:
         return (), NOTHING_DECIDED
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path}: not readable ({error}); take the one of the release, or move it away") from error
     if body.get("kaoset") != __version__:
         say(

@@ -19,12 +19,11 @@ from pipeline.errors import UsageError
 from pipeline.formats import FORMATS, images
 from pipeline.formats.classes import CLASSES, NONE, UNLABELLED, Labels
 from pipeline.formats.crops import Listing, Published, one_line
-from pipeline.manifest import MANIFEST, faults_of_sums
+from pipeline.manifest import MANIFEST, SPLIT, faults_of_sums
 
 # The columns of the first manifests ever written; which others there are, a release says in its report.json.
 OLDEST = ("crop_sha256", "file", "size", "family", "split", "image_sha256")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9_-]+")  # of a split
 
 
 def verify(release: Path) -> list[str]:
@@ -69,7 +68,7 @@ class _Counts:
         sha256, split = row["crop_sha256"], row["split"]
         if not _SHA256.fullmatch(sha256):
             self.faults.append(f"{MANIFEST}: row {self.count}: {sha256!r} is no crop_sha256")
-        if not _NAME.fullmatch(split):
+        if not SPLIT.fullmatch(split):
             self.faults.append(f"{MANIFEST}: row {self.count}: {split!r} is no split")
         if sha256 == self._last:
             self.faults.append(f"{MANIFEST}: {sha256} is there twice")

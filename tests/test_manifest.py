@@ -79,7 +79,7 @@ HOSTILE = (
 def test_any_text_comes_back_from_any_column(text: str, tmp_path: Path) -> None:
     """Quotes, line ends, formulas and Unicode are kept, in the columns of people and boards alike."""
     free = [field.name for field in dataclasses.fields(ManifestRow) if field.type == "str"]
-    fixed = {"crop_sha256", "file", "image_sha256", "image_md5"}
+    fixed = {"crop_sha256", "file", "image_sha256", "image_md5", "split", "posted_at", "released_on", "decided_at"}
     rows = [dataclasses.replace(_row(), **{name: text for name in free if name not in fixed}), _row(2)]
     path = tmp_path / "m.csv"
     path.write_bytes(to_csv(rows))
@@ -123,7 +123,7 @@ def test_the_manifest_of_an_older_kaoset_is_read(tmp_path: Path) -> None:
     pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns=list(LATER)).to_csv(path, index=False)
 
     assert (read_csv(path)[list(LATER)] == "").all(axis=None)
-    with pytest.raises(UsageError, match=r"row 2: window_left '' is no number"):
+    with pytest.raises(UsageError, match=r"row 2: weight '' is no number"):
         read_rows(path)
 
 
@@ -138,10 +138,21 @@ def test_the_manifest_of_an_older_kaoset_is_read(tmp_path: Path) -> None:
         ("size", "99999", "none of kaoset's"),
         ("size", "1e3", "no whole number"),
         ("window_side", "0", "none of kaoset's"),
-        ("window_left", "nan", "none of kaoset's"),
-        ("window_top", "inf", "none of kaoset's"),
-        ("turned", "1e999", "none of kaoset's"),
+        ("window_left", "nan", "no number"),
+        ("window_top", "inf", "no number"),
+        ("turned", "1e999", "no number"),
+        ("turned", "1e9", "none of kaoset's"),
+        ("score", "nan", "no number"),
+        ("score", "1e300", "neither a face"),
+        ("box_width", "-99999999999999999", "none of kaoset's"),
+        ("image_height", "99999999999999999", "none of kaoset's"),
+        ("split", "../../../home", "no name of a split"),
+        ("split", "/etc", "no name of a split"),
+        ("split", "", "no name of a split"),
         ("agreed", "1", "neither True nor False"),
+        ("posted_at", "99999-99-99", "no date"),
+        ("released_on", "20150102", "no date"),
+        ("decided_at", "yesterday", "no date"),
     ],
 )
 def test_a_row_that_is_none_of_ours_is_refused(column: str, cell: str, complaint: str, tmp_path: Path) -> None:

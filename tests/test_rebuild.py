@@ -271,11 +271,14 @@ def test_what_was_forgotten_here_is_not_made_again(plain: Release, drawn: Sandbo
     assert verify(rebuilt.release.path) == []
 
 
+@pytest.mark.parametrize(
+    "nonsense", [b"\xff{", b"[" * 100_000, b"a = " + b"[" * 100_000], ids=["bytes", "json", "toml"]
+)
 @pytest.mark.parametrize("name", SHARED)
-def test_what_is_not_readable_is_told_in_a_line(name: str, plain: Release, tmp_path: Path) -> None:
+def test_what_is_not_readable_is_told_in_a_line(name: str, nonsense: bytes, plain: Release, tmp_path: Path) -> None:
     """Before anything is fetched."""
     manifest = share(plain, tmp_path / "shared")
-    (tmp_path / "shared" / name).write_bytes(b"\xff{")
+    (tmp_path / "shared" / name).write_bytes(nonsense)
 
     with pytest.raises(UsageError, match=name):
         again(manifest, tmp_path / "mine")
