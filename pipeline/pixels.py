@@ -36,6 +36,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 # Formats in which a second frame makes a film; in TIFF and MPO it is another page or another view.
 _FILMS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})
 
+# A panorama, or a page to be scrolled: reduced to what detectors look at, nothing is left of its faces.
+_STRIP, _NARROW = 10_000, 4  # pixels of the longer side, from which it may be no more than so many times the other
+
 _SIGNATURES: tuple[tuple[int, bytes], ...] = (
     (0, b"\xff\xd8\xff"),
     (0, b"\x89PNG\r\n\x1a\n"),
@@ -488,6 +491,8 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     width, height = image.size
     if width * height > max_pixels:
         raise BadImage(Reason.TOO_MANY_PIXELS, f"{width} x {height} is more than {max_pixels} pixels")
+    if max(width, height) >= max(_STRIP, _NARROW * min(width, height)):
+        raise BadImage(Reason.TOO_MANY_PIXELS, f"{width} x {height} is a strip, of which no face would be left")
     if film:
         raise BadImage(Reason.ANIMATED, "has more than one frame")
     if image.format in {"JPEG", "MPO"} and _has_too_many_scans(data):

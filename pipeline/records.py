@@ -45,7 +45,7 @@ class Reason(StrEnum):
     WRONG_MD5 = "wrong_md5"  # the whole file came, and it is not the one that the board named
     TRUNCATED = "truncated"  # the picture ends before its last row
     CORRUPT = "corrupt"  # the picture does not decode
-    TOO_MANY_PIXELS = "too_many_pixels"  # a decompression bomb, or larger than scrape.max_pixels
+    TOO_MANY_PIXELS = "too_many_pixels"  # a decompression bomb, larger than scrape.max_pixels, or a very long strip
     ANIMATED = "animated"  # a GIF, PNG or WebP with more than one frame
     # dedup
     SAME_BYTES = "same_bytes"  # another post holds the same file

@@ -90,6 +90,27 @@ def test_other_bytes(data: bytes) -> None:
     assert reason(data) is Reason.NOT_AN_IMAGE
 
 
+def _blank(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("1", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 1_000), (1_000, 12_000)])
+def test_a_strip_is_refused_by_its_header(width: int, height: int) -> None:
+    """Whatever its area: of the faces of a panorama nothing is left in a picture as small as detectors want it."""
+    with pytest.raises(BadImage, match="is a strip") as refused:
+        inspect(_blank(width, height)[:200], max_pixels=10**9)
+
+    assert refused.value.reason is Reason.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize(("width", "height"), [(9_999, 100), (10_000, 2_600)])
+def test_long_is_not_yet_a_strip(width: int, height: int) -> None:
+    """What is shorter, or not so narrow, is a picture like any other."""
+    assert inspect(_blank(width, height), max_pixels=10**9).width == width
+
+
 def test_too_many_pixels_by_the_header() -> None:
     """A bomb is refused by its header: it has no rows to decode."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
