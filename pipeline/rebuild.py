@@ -27,9 +27,9 @@ from pipeline.export import Contents, Release, publish
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Fetched, Hosts, Refused
 from pipeline.judge import Progress
-from pipeline.manifest import MANIFEST, ManifestRow, harmless, read_rows, table, to_csv
+from pipeline.manifest import MANIFEST, MAX_SIZE, ManifestRow, harmless, read_rows, table, to_csv
 from pipeline.own_board import OwnBoard
-from pipeline.pixels import BadImage, Picture, Pixels, encode_png
+from pipeline.pixels import BadImage, Picture, Pixels, encode_png, inspect
 from pipeline.recipe import BoardSection, FolderSection, Recipe, ScrapeSection, VideoSection, parse, source_name
 from pipeline.records import Forgotten, Image, Post, Reason
 from pipeline.run import Settings
@@ -126,7 +126,7 @@ def rebuild(
         for row in origin.rows:
             if forgotten.holds(_post(row, row.file_url)) or forgotten.holds_file(row.image_md5, row.image_sha256):
                 missing[row.crop_sha256] = _gone(row, Reason.FORGOTTEN, "by `flow forget`, in this data folder")
-            elif not folder.store.has(row.crop_sha256):
+            elif not _is_cut(folder.store, row):
                 rows.append(row)
         missing |= work.fetch(rows, forgotten, private=private_hosts)
         missing |= work.cut([row for row in rows if row.crop_sha256 not in missing])
@@ -201,6 +201,13 @@ def _reports(path: Path, say: Callable[[str], None]) -> tuple[Sequence[StageRepo
 
 def _name(origin: _Origin) -> str:
     return origin.recipe.name if origin.recipe else NAME
+
+
+def _is_cut(store: Store, row: ManifestRow) -> bool:
+    """Say whether the crop of a row is there already, as large as the row says."""
+    if not store.has(row.crop_sha256):
+        return False
+    return inspect(store.get(row.crop_sha256), max_pixels=MAX_SIZE * MAX_SIZE).width == row.size
 
 
 def _contents(origin: _Origin, there: Sequence[ManifestRow], lacking: Sequence[Missing]) -> Contents:

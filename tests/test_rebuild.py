@@ -191,6 +191,21 @@ def test_another_crop_is_no_crop_of_the_release(plain: Release, drawn: Sandbox, 
     assert not any(Store(tmp_path / "mine" / "store").has(sha256) for sha256 in wrong)
 
 
+def test_a_crop_in_the_store_must_be_as_large_as_its_row_says(plain: Release, drawn: Sandbox, tmp_path: Path) -> None:
+    """Another size is another crop, although one with that SHA-256 lies there."""
+    manifest = share(plain, tmp_path / "shared")
+    with board.serve(drawn) as served:
+        first = again(manifest, tmp_path / "data", served.url)
+    rows = read_rows(manifest)
+    manifest.write_bytes(to_csv([replace(row, size=row.size // 2) for row in rows]))
+
+    with board.serve(drawn) as served:
+        second = again(manifest, tmp_path / "data", served.url)
+
+    assert first.release is not None
+    assert (second.release, {one.reason for one in second.missing}) == (None, {"differs"})
+
+
 def test_files_of_this_machine_are_found_by_the_recipe(tmp_path: Path, data: Path) -> None:
     """The manifest tells no path; one that has changed or gone, or all without a recipe, are named."""
     pictures = tmp_path / "pictures"
