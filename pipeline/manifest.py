@@ -23,6 +23,7 @@ from pipeline.records import FaceCrop, Image, Post, ReviewDecision
 
 MANIFEST = "data_manifest.csv"
 SUMS = "SHA256SUMS"
+MISSING = ": missing"  # what is said of a file that should be there
 ROWS_AT_ONCE = 2000
 # What spreadsheets run, also behind blanks and as wide characters (https://owasp.org/www-community/attacks/CSV_Injection),
 # and what was defused already, so that it can be told from what was always written so.
@@ -365,7 +366,7 @@ def faults_of_sums(release: Path) -> Iterator[str]:
             yield f"{name}: does not belong to the release"
         elif sha256_of(path) != digest.hex():
             yield f"{name}: changed since it was published"
-    yield from (f"{name}: missing" for name in sorted(stated))
+    yield from (f"{name}{MISSING}" for name in sorted(stated))
 
 
 _SUM = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)\n?")
