@@ -670,6 +670,9 @@ def fit_score(
         console().print(
             f"{counted(fitted.left_out, 'decision')} left out: on what other detectors, or an older kaoset, found"
         )
+    doubt = score.doubts(fitted)
+    if doubt:
+        console().print(doubt, highlight=False, soft_wrap=True)
     print(f"score: {fitted.path}")
 
 
@@ -749,6 +752,8 @@ def _run_dataset(
     from pipeline.recipe import load
 
     chosen = load(recipe, overrides)
+    if name == "build_dataset" and not settings.retry_failed:
+        jobs.check_paths(chosen)  # a server takes seconds to start
     trained = None
     with display() as shown:
         if prefect:
@@ -834,6 +839,9 @@ def _repair(release: Path, faults: list[str]) -> str:
 def _only_crop(known: Any, prefix: str) -> str:
     from pipeline.explain import SHORTEST
 
+    prefix = prefix.lower()
+    if set(prefix) - set("0123456789abcdef"):
+        raise UsageError(f"{prefix!r}: no SHA-256 of a crop; give its first digits, as `flow review list` shows them")
     if len(prefix) < SHORTEST:
         raise UsageError(f"{prefix!r}: too short; give at least {SHORTEST} digits, `flow review list` shows them")
     found = {record.sha256 for _, record in known.find(prefix) if isinstance(record, FaceCrop)}

@@ -212,8 +212,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype=str)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file; give the {MANIFEST} of a release") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as a manifest ({_first_line(error)})") from error
+        why = error.strerror if isinstance(error, OSError) else _first_line(error)
+        raise UsageError(f"{path}: not readable as a manifest ({why}); give the {MANIFEST} of a release") from error
     missing = [name for name in COLUMNS if name not in frame.columns and name not in LATER]
     if missing:
         raise UsageError(f"{path}: no manifest of kaoset, it lacks {', '.join(missing)}")

@@ -159,6 +159,8 @@ def _is_another(contents: Contents, releases: Path) -> bool:
 def _origin(manifest: Path, say: Callable[[str], None]) -> _Origin:
     if manifest.is_dir():
         raise UsageError(f"{manifest}: is a folder; name the manifest itself, data_manifest.csv")
+    if manifest.suffix == ".toml":
+        raise UsageError(f"{manifest}: is a recipe, no manifest; give data_manifest.csv, or `flow run build-dataset`")
     rows = read_rows(manifest)
     if not rows:
         raise UsageError(f"{manifest}: lists no crop, so there is nothing to make")
