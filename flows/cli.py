@@ -483,7 +483,7 @@ def verify(
     for fault in faults:
         print(fault)
     if faults:
-        raise WorldError(f"{path}: {len(faults)} faults; publish it again with `flow run publish-dataset`")
+        raise WorldError(f"{path}: {counted(len(faults), 'fault')}; {_repair(path, faults)}")
     print(f"{path}: sound")
 
 
@@ -541,8 +541,10 @@ def rebuild(
     """Fetch the originals of a manifest, cut the same crops, and publish the same release, byte for byte.
 
     With the release's recipe.toml and report.json beside the manifest every file of it comes out as it was; without
-    them what follows from the manifest. What cannot be had is named with its reason, here and in missing.csv, and the
-    rest becomes a release. It can be stopped, and the same command goes on; what is in the store is not fetched again.
+    them what follows from the manifest. What cannot be had is named with its reason, here and in a missing-NNN.csv
+    beside the release that the rest becomes. Without --out, and where it is not whole or the recipe has other releases,
+    it goes to RECIPE-rebuilt, so that it is never taken for the recipe's last. It can be stopped, and the same command
+    goes on; what is in the store is not fetched again.
     """
     from flows.jobs import settings_from_environment
     from flows.rebuild import rebuild_release
@@ -668,6 +670,9 @@ def fit_score(
         console().print(
             f"{counted(fitted.left_out, 'decision')} left out: on what other detectors, or an older kaoset, found"
         )
+    doubt = score.doubts(fitted)
+    if doubt:
+        console().print(doubt, highlight=False, soft_wrap=True)
     print(f"score: {fitted.path}")
 
 
@@ -747,6 +752,8 @@ def _run_dataset(
     from pipeline.recipe import load
 
     chosen = load(recipe, overrides)
+    if name == "build_dataset" and not settings.retry_failed:
+        jobs.check_paths(chosen)  # a server takes seconds to start
     trained = None
     with display() as shown:
         if prefect:
@@ -819,9 +826,22 @@ def _refuse_empty(data: Path, catalog: str) -> None:
         raise UsageError(f"{data}: no dataset there yet; run `flow run build-dataset --data {data}` first")
 
 
+def _repair(release: Path, faults: list[str]) -> str:
+    """Say what helps: a release that is published is never changed."""
+    from pipeline.rebuild import BESIDE
+
+    told = "`flow run publish-dataset` makes a new release and leaves this one as it is, so delete this folder"
+    if any(fault.startswith((*BESIDE, "SHA256SUMS: ")) for fault in faults):
+        return told
+    return f"{told}; or `flow rebuild {release / BESIDE[0]}` makes it again, for its manifest is sound"
+
+
 def _only_crop(known: Any, prefix: str) -> str:
     from pipeline.explain import SHORTEST
 
+    prefix = prefix.lower()
+    if set(prefix) - set("0123456789abcdef"):
+        raise UsageError(f"{prefix!r}: no SHA-256 of a crop; give its first digits, as `flow review list` shows them")
     if len(prefix) < SHORTEST:
         raise UsageError(f"{prefix!r}: too short; give at least {SHORTEST} digits, `flow review list` shows them")
     found = {record.sha256 for _, record in known.find(prefix) if isinstance(record, FaceCrop)}

@@ -15,7 +15,7 @@ from flows.show import Display
 from pipeline.alike import Likeness, Look
 from pipeline.catalog import Catalog
 from pipeline.dedup import DropNearDuplicates, DropSameImages, kept_for, look_at, natural, why, worth_of
-from pipeline.errors import UsageError
+from pipeline.errors import RecipeError, UsageError
 from pipeline.folder import DataFolder
 from pipeline.groups import Group, hashes_of_parts, joined
 from pipeline.pixels import BadImage, inspect
@@ -45,13 +45,21 @@ def show_duplicates(
     """Do what `of_folder` does where *what* is a folder, and else what `of_recipe` does.
 
     Raises:
-        RecipeError: It is neither.
-        UsageError: As those two.
+        RecipeError: It is a recipe that cannot be read.
+        UsageError: It is neither; or as those two.
         StoreError: As those two.
     """
     if what is not None and os.path.isdir(what):  # noqa: PTH112 -- Path.is_dir raises where a name is too long
         return of_folder(Path(what), out, data, distance, workers, shown)
-    return of_recipe(load(what).name, data or Path("data"), catalog, out, workers, shown)
+    try:
+        recipe = load(what)
+    except RecipeError as error:
+        if what is None or what.endswith(".toml"):
+            raise
+        raise UsageError(
+            f"{what}: neither a folder of pictures nor a recipe; `flow ls` lists those built in"
+        ) from error
+    return of_recipe(recipe.name, data or Path("data"), catalog, out, workers, shown)
 
 
 def of_folder(

@@ -12,6 +12,7 @@ from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
 from pipeline.folder import DataFolder
 from pipeline.forget import Work, find, forget, wish
+from pipeline.records import artists_of
 
 
 def forget_works(
@@ -50,7 +51,8 @@ def forget_works(
 
 
 def _told(work: Work) -> list[str]:
-    lines = [harmless(f"{post.id}  {post.page_url}  {' '.join(post.artists)}").rstrip() for post in work.posts[:SHOWN]]
+    lines = _unknown(work)
+    lines += [harmless(f"{post.id}  {post.page_url}  {' '.join(post.artists)}").rstrip() for post in work.posts[:SHOWN]]
     if len(work.posts) > SHOWN:
         lines.append(f"and {counted(len(work.posts) - SHOWN, 'post')} more")
     lines.append(_counts(work))
@@ -65,6 +67,22 @@ def _told(work: Work) -> list[str]:
             "folders, and ask those who have copies, or models that were trained on them, to do the same"
         )
     return lines
+
+
+def _unknown(work: Work) -> list[str]:
+    """Say first that a name leads to nothing: it may be misspelt, and is remembered all the same."""
+    theirs = {artist for post in work.posts for artist in artists_of(post)}
+    artists = sorted(work.remembered.artists - theirs)
+    lines = [
+        f"artist {harmless(artist)}: no work of this artist is known here; is the name right?" for artist in artists
+    ]
+    if work.here:
+        return lines
+    named = [*(f"artist {artist}" for artist in artists), *sorted(work.remembered.posts | work.remembered.sha256s)]
+    return [
+        *lines,
+        harmless(f"nothing of it is here; --yes would remember, so that it is never taken: {', '.join(named)}"),
+    ]
 
 
 def _counts(work: Work) -> str:

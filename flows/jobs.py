@@ -20,7 +20,7 @@ from flows.show import Display
 from pipeline.errors import UsageError, WorldError
 from pipeline.export import Release, find_release
 from pipeline.folder import DataFolder
-from pipeline.recipe import Recipe, load, parse
+from pipeline.recipe import FolderSection, Recipe, UrlsSection, VideoSection, load, parse
 from pipeline.run import STAGES, Build, Settings
 from pipeline.stage import StageReport
 from pipeline.train import TrainConfig, TrainProgress, train_gan
@@ -95,6 +95,21 @@ def _count(name: str, default: int) -> int:
     if not text.isdecimal():
         raise UsageError(f"{name}={text}: no number; set it to one, or unset it")
     return int(text)
+
+
+def check_paths(recipe: Recipe) -> None:
+    """See whether what lies on this machine is there, before anything is begun.
+
+    Raises:
+        UsageError: A folder, a film or a list is not.
+    """
+    for source in recipe.sources:
+        if not isinstance(source, FolderSection | VideoSection | UrlsSection):
+            continue
+        path = os.path.expanduser(source.path)  # noqa: PTH111 -- Path raises where a name is too long
+        if not (os.path.isdir if isinstance(source, FolderSection) else os.path.exists)(path):
+            what = "is no folder" if isinstance(source, FolderSection) else "is not there"
+            raise UsageError(f"{source.path}: {what}; give the path of source {source.name!r} again")
 
 
 def build_dataset(recipe: Recipe, settings: Settings, display: Display, call: Call = plainly) -> Built:

@@ -25,7 +25,7 @@ def rebuild_release(manifest: Path, settings: Settings, releases: Path | None, *
     if missing:
         out.print(_table(rebuilt))
     if release is not None:
-        fresh = "published" if release.new else "unchanged"
+        fresh = "published" if release.new else "there already"
         out.print(f"release {fresh}: {release.path} ({release.crops} faces)", highlight=False, soft_wrap=True)
     if missing:
         total = missing + (release.crops if release else 0)

@@ -31,6 +31,7 @@ from pipeline.store import Store
 from pipeline.workers import Workers
 
 FOLDS = 5
+ENOUGH = 100  # examples; with fewer a fit is mostly what it began with, and its measures are chance
 _TEACH = frozenset({Verdict.KEEP, Verdict.REJECT})
 
 
@@ -190,6 +191,31 @@ def _held_out(examples: Sequence[Example], prior: Model) -> list[float]:
     return [models[fold_of[one.group]].probability(one.evidence) for one in examples]
 
 
+def doubts(fitted: FittedScore) -> str | None:
+    """Say in a line why the fit is not to be trusted; None where nothing speaks against it."""
+    count = len(fitted.examples)
+    faces = sum(one.face for one in fitted.examples)
+    before, after = (_error(fitted.examples, believed) for believed in (fitted.before, fitted.after))
+    if before is not None and after is not None and after > before:
+        why = f"on what it has not seen it is worse than the score before ({after:.3f} against {before:.3f})"
+    elif count < ENOUGH:
+        why = "so few say little"
+    elif faces == count:
+        why = "none of them says what is no face"
+    else:
+        return None
+    return f"WARNING: {count} examples, and {why}; decide on some hundreds before you name it in filter.score"
+
+
+def _error(examples: Sequence[Example], believed: Sequence[float]) -> float | None:
+    """Give the calibration error."""
+    box = Box(left=0, top=0, width=1, height=1)
+    pairs = zip(examples, believed, strict=True)
+    return calibration_error(
+        reliability([Hit(picture=0, guess=_guess(box, p), face=0 if one.face else None) for one, p in pairs])
+    )
+
+
 def table(fitted: FittedScore, recipe: Recipe) -> Table:
     """Show what the rule of a recipe would do by the old score and by the new one."""
     faces = sum(one.face for one in fitted.examples)
@@ -204,11 +230,9 @@ def table(fitted: FittedScore, recipe: Recipe) -> Table:
         both = list(zip(fitted.examples, believed, strict=True))
         dropped = [one.face for one, p in both if p < least]
         sure = [one.face for one, p in both if p >= max(least, rule.accept_agreed if one.agreed else rule.accept_alone)]
-        box = Box(left=0, top=0, width=1, height=1)
-        hits = [Hit(picture=0, guess=_guess(box, p), face=0 if one.face else None) for one, p in both]
-        error = calibration_error(reliability(hits))
+        error = _error(fitted.examples, believed)
         waiting = len(both) - len(sure) - len(dropped)
-        precision = f"{sum(sure) / len(sure):.3f}" if sure else ""
+        precision = f"{sum(sure) / len(sure):.3f}" if sure else "none accepted"
         cells = (precision, len(sure), waiting, len(dropped), sum(dropped), f"{error:.3f}" if error is not None else "")
         shown.add_row(name, *map(str, cells))
     return shown

@@ -438,6 +438,18 @@ class Catalog:
             named.setdefault(kind, set()).add(value)
         return Forgotten(**{kind: frozenset(values) for kind, values in named.items()})
 
+    def when_forgotten(self, kinds: Collection[str], start: str) -> dict[str, datetime]:
+        """Return what begins with *start* and shall never come back, and since when.
+
+        Args:
+            kinds: Fields of `Forgotten`.
+            start: The whole name, or its beginning.
+        """
+        like = FORGOTTEN.c.kind.in_(kinds) & FORGOTTEN.c.value.startswith(start, autoescape=True)
+        query = sa.select(FORGOTTEN.c.value, FORGOTTEN.c.at).where(like).order_by(FORGOTTEN.c.value)
+        with self._transaction() as connection:
+            return {value: datetime.fromisoformat(at) for value, at in connection.execute(query)}
+
     def forget(self, what: Forgotten) -> None:
         """Remember that *what* shall never come back; nothing is removed by that."""
         now = self._now()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from pipeline.catalog import Catalog, Remembered
@@ -28,6 +29,8 @@ class Way:
 def explain(catalog: Catalog, name: str) -> list[Way]:
     """Tell the way of every post that *name* leads to.
 
+    What is forgotten has no way any more; told is since when.
+
     Args:
         catalog: What is remembered.
         name: A post's id, the SHA-256 of an image or a crop, the MD5 of an image (the first digits are enough), or a
@@ -42,14 +45,30 @@ def explain(catalog: Catalog, name: str) -> list[Way]:
     post = catalog.post(name)
     if post is not None:
         return [_of_post(catalog, post, "", catalog.decisions())]
+    post_id = name.partition("#")[0]  # of all files of a post, and of its sample
+    since = catalog.when_forgotten(("posts",), post_id).get(post_id)
+    if since is not None:
+        return [_gone(f"post {name}", since)]
     digits = name.lower()
     if len(digits) < SHORTEST or set(digits) - set("0123456789abcdef"):
         raise UsageError(f"{name}: no such post; give a post's id (board:123), a SHA-256, an MD5 or a file")
     posts = {post.id: post for post in _posts_of(catalog, digits)}
+    gone = [] if posts else [_gone(f"image {one}", at) for one, at in _forgotten_files(catalog, digits)]
+    if gone:
+        return gone
     if not posts:
         raise UsageError(f"{name}: unknown to this catalog; is it the right --data?")
     decisions = catalog.decisions()
     return [_of_post(catalog, posts[post_id], digits, decisions) for post_id in sorted(posts)]
+
+
+def _forgotten_files(catalog: Catalog, digits: str) -> Iterable[tuple[str, datetime]]:
+    return catalog.when_forgotten(("sha256s", "md5s"), digits).items()
+
+
+def _gone(title: str, since: datetime) -> Way:
+    told = "forgotten by `flow forget`: removed from here, and never taken again"
+    return Way(title, [f"{since:%Y-%m-%d %H:%M:%S} {told}; `flow forget --dry-run` lists the releases that hold it"])
 
 
 def _posts_of(catalog: Catalog, name: str) -> Iterator[Post]:

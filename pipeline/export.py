@@ -28,6 +28,8 @@ from pipeline.stage import StageReport
 from pipeline.store import Store, write_atomically
 
 SHEET_SIDE, SHEET_COLUMNS, SHEET_ROWS = 96, 12, 8  # pixels a crop; crops
+REBUILT = "-rebuilt"  # after a recipe's name: releases that are not of its row
+SHOWN = 20  # releases, where none has the name that was given
 LAYOUT = (
     1  # raised when the same contents give other bytes, so that nothing half-written by an older one is gone on with
 )
@@ -111,11 +113,8 @@ def publish(contents: Contents, store: Store, releases: Path, progress: Callable
         FORMATS[name].ready()
     folder = releases / contents.recipe_name
     rows, splits = _arranged(contents.rows)
-    digest = hashlib.sha256()
-    for part in csv_parts(rows):
-        digest.update(part)
-    manifest_sha256 = digest.hexdigest()
-    numbers = sorted(int(one.name) for one in folder.glob("[0-9]*") if one.is_dir() and one.name.isdecimal())
+    manifest_sha256 = _sha256_of(rows)
+    numbers = _numbers(folder)
     if numbers and _same(folder / f"{numbers[-1]:03d}", manifest_sha256, contents.recipe_toml):
         path = folder / f"{numbers[-1]:03d}"
         return Release(path=path, crops=len(rows), manifest_sha256=manifest_sha256, new=False)
@@ -141,6 +140,35 @@ def publish(contents: Contents, store: Store, releases: Path, progress: Callable
     return Release(path=folder / f"{number:03d}", crops=len(rows), manifest_sha256=manifest_sha256, new=True)
 
 
+def published(contents: Contents, releases: Path) -> Release | None:
+    """Find the release of a recipe, not only its last, that has this manifest and recipe, and is whole."""
+    rows, _ = _arranged(contents.rows)
+    manifest_sha256 = _sha256_of(rows)
+    folder = releases / contents.recipe_name
+    for number in reversed(_numbers(folder)):
+        path = folder / f"{number:03d}"
+        if _same(path, manifest_sha256, contents.recipe_toml):
+            return Release(path=path, crops=len(rows), manifest_sha256=manifest_sha256, new=False)
+    return None
+
+
+def last_release(releases: Path, recipe: str) -> Path | None:
+    """Give the folder of a recipe's last release, whole or not; None where it has none."""
+    numbers = _numbers(releases / recipe)
+    return releases / recipe / f"{numbers[-1]:03d}" if numbers else None
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(one.name) for one in folder.glob("[0-9]*") if one.is_dir() and one.name.isdecimal())
+
+
+def _sha256_of(rows: Sequence[ManifestRow]) -> str:
+    digest = hashlib.sha256()
+    for part in csv_parts(rows):
+        digest.update(part)
+    return digest.hexdigest()
+
+
 def report_json(reports: Sequence[StageReport], decided: Agreement = NOTHING_DECIDED) -> str:
     """Write the counts of every stage and of decisions; no times, so that the same dataset gives the same bytes."""
     stages = [{"stage": one.stage, "seen": one.seen, "kept": one.kept, "dropped": one.dropped} for one in reports]
@@ -152,6 +180,8 @@ def report_json(reports: Sequence[StageReport], decided: Agreement = NOTHING_DEC
 def find_release(releases: Path, name: str | None) -> Path:
     """Find a release by folder, by ``recipe/number``, by recipe (its last), or the last of all.
 
+    What was rebuilt aside is the last of all only where there is nothing else.
+
     Raises:
         UsageError: There is none of that name.
     """
@@ -161,7 +191,11 @@ def find_release(releases: Path, name: str | None) -> Path:
     wanted = (name or "").rstrip("/")
     found = [one for one in everywhere if name is None or wanted in {one.parent.name, f"{one.parent.name}/{one.name}"}]
     if not found:
-        raise UsageError(f"{name or releases}: no such release; `flow run build-dataset` makes one")
+        there = ", ".join(sorted(f"{one.parent.name}/{one.name}" for one in everywhere)[-SHOWN:])
+        hint = f"known are {there}" if there else "`flow run build-dataset` makes one"
+        raise UsageError(f"{name or releases}: no such release; {hint}")
+    if name is None:
+        found = [one for one in found if not f"-{one.parent.name}".endswith(REBUILT)] or found
     return max(found, key=lambda one: (one / MANIFEST).stat().st_mtime_ns if name is None else int(one.name))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from pipeline.catalog import Catalog
 from pipeline.errors import StoreError, UsageError
 from pipeline.folder import DataFolder
-from pipeline.manifest import MANIFEST, read_csv
-from pipeline.records import NOTHING_FORGOTTEN, Detection, FaceCrop, Forgotten, Image, Post, Record
+from pipeline.manifest import MANIFEST, read_csv, unquoted
+from pipeline.records import NOTHING_FORGOTTEN, Detection, FaceCrop, Forgotten, Image, Post, Record, artists_of
 from pipeline.scrape import parts_of
 from pipeline.sources.board import SAMPLE
 
@@ -73,7 +73,11 @@ def wish(artists: Iterable[str], posts: Iterable[str], sha256s: Iterable[str]) -
 
 
 def find(catalog: Catalog, folder: DataFolder, named: Forgotten) -> Work:
-    """Find everything that there is of a work, whichever of its posts, files or crops was named."""
+    """Find everything that there is of a work, whichever of its posts, files or crops was named.
+
+    An artist whom nobody knows by the name that was given is meant as a manifest writes it: with a quote before "=".
+    """
+    named = replace(named, artists=_artists_meant(catalog, named.artists))
     images = set(_images_named(catalog, named.sha256s))
     crops_named = {sha256 for sha256 in named.sha256s if _is_crop(catalog, sha256)}
     posts = {post.id: post for post in catalog.all_posts() if named.holds(post)}
@@ -122,6 +126,12 @@ def forget(catalog: Catalog, work: Work) -> None:
         except OSError as error:
             raise StoreError(f"{file}: cannot be removed ({error.strerror}); make it so, and run it again") from error
     catalog.remove([post.id for post in work.posts], work.items.union(work.crops))
+
+
+def _artists_meant(catalog: Catalog, names: Collection[str]) -> frozenset[str]:
+    quoted = {name for name in names if unquoted(name) != name}
+    known = {artist for post in catalog.all_posts() for artist in artists_of(post)} if quoted else set()
+    return frozenset(name if name not in quoted or name in known else unquoted(name) for name in names)
 
 
 def _images_named(catalog: Catalog, sha256s: Iterable[str]) -> Iterator[str]:

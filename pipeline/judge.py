@@ -72,10 +72,12 @@ def run_stage(
     """
     began = time.monotonic()
     new = choose(stage, items, catalog, store, corpus=corpus, which=which)
+    keys = {stage.key(item) for item in new}
+    if stage.scope is Scope.CORPUS:  # all are judged again, but that is no news of those that were before
+        keys -= catalog.judged(stage.name, fingerprint(stage, corpus), keys).keys()
     judge(stage, [new], catalog, store, progress, corpus=corpus, known=len(items) - len(new))
     report, kept = recall_stage(stage, items, catalog, corpus)
-    judged = {*beside, *(stage.key(item) for item in new)}
-    return replace(report, judged=len(judged), seconds=time.monotonic() - began), kept
+    return replace(report, judged=len(keys.union(beside)), seconds=time.monotonic() - began), kept
 
 
 def choose(

@@ -23,6 +23,7 @@ from pipeline.records import FaceCrop, Image, Post, ReviewDecision
 
 MANIFEST = "data_manifest.csv"
 SUMS = "SHA256SUMS"
+MISSING = ": missing"  # what is said of a file that should be there
 ROWS_AT_ONCE = 2000
 # What spreadsheets run, also behind blanks and as wide characters (https://owasp.org/www-community/attacks/CSV_Injection),
 # and what was defused already, so that it can be told from what was always written so.
@@ -211,8 +212,11 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype=str)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such file; give the {MANIFEST} of a release") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as a manifest ({_first_line(error)})") from error
+        why = error.strerror if isinstance(error, OSError) else _first_line(error)
+        raise UsageError(f"{path}: not readable as a manifest ({why}); give the {MANIFEST} of a release") from error
     missing = [name for name in COLUMNS if name not in frame.columns and name not in LATER]
     if missing:
         raise UsageError(f"{path}: no manifest of kaoset, it lacks {', '.join(missing)}")
@@ -365,7 +369,7 @@ def faults_of_sums(release: Path) -> Iterator[str]:
             yield f"{name}: does not belong to the release"
         elif sha256_of(path) != digest.hex():
             yield f"{name}: changed since it was published"
-    yield from (f"{name}: missing" for name in sorted(stated))
+    yield from (f"{name}{MISSING}" for name in sorted(stated))
 
 
 _SUM = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)\n?")

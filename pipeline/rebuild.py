@@ -12,7 +12,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,7 @@ from pipeline.catalog import Catalog
 from pipeline.claims import Claims
 from pipeline.crop import crop_face, placed
 from pipeline.errors import RecipeError, UsageError, WorldError
-from pipeline.export import Contents, Release, publish
+from pipeline.export import REBUILT, Contents, Release, last_release, publish, published
 from pipeline.folder import DataFolder
 from pipeline.http import Client, Fetched, Hosts, Refused
 from pipeline.judge import Progress
@@ -42,7 +42,7 @@ from pipeline.stage import Dropped, Kept, StageReport
 from pipeline.store import Store, write_atomically
 from pipeline.workers import Calls, Crashed, TimedOut, Workers
 
-MISSING = "missing.csv"
+BESIDE = (MANIFEST, "recipe.toml", "report.json")  # what the same bytes are made of
 DIFFERS = "differs"  # why a crop cannot be had whose image is there
 TIMEOUT_S = 60.0  # for one image
 ADDRESS = re.compile(r"https?://[\x21-\x7e]{1,2000}")  # what can stand in a header
@@ -96,6 +96,9 @@ def rebuild(
 ) -> Rebuilt:
     """Publish again what a manifest lists, as far as it can be had; what lies in the store is not fetched again.
 
+    In a data folder the last release of a recipe stays its last: what is not whole, or is another than that one, goes
+    to releases of their own, after whose name stands `REBUILT`. A release that is there already is not made again.
+
     The manners are our own, whoever wrote the recipe beside the manifest: no contact, pace or permission of theirs is
     taken over.
 
@@ -133,15 +136,31 @@ def rebuild(
         lacking = [missing[row.crop_sha256] for row in origin.rows if row.crop_sha256 in missing]
         there = [row for row in origin.rows if row.crop_sha256 not in missing]
         target = releases or folder.releases
-        listed = _list(target / _name(origin) / MISSING, lacking)
         contents = _contents(origin, there, lacking)
-        release = publish(contents, folder.store, target, lambda *now: progress("export", *now)) if there else None
+        release = None if lacking else published(contents, target)
+        aside = origin.recipe is not None and releases is None and (lacking or _is_another(contents, target))
+        if release is None and aside:
+            contents = replace(contents, recipe_name=f"{contents.recipe_name}{REBUILT}")
+        if release is None and there:
+            release = publish(contents, folder.store, target, lambda *now: progress("export", *now))
+        listed = _list(target / contents.recipe_name, release, lacking)
     return Rebuilt(release=release, missing=lacking, listed=listed)
+
+
+def _is_another(contents: Contents, releases: Path) -> bool:
+    """Say whether the recipe has a last release here which lists something else: that one is to stay the last."""
+    last = last_release(releases, contents.recipe_name)
+    try:
+        return last is not None and (last / MANIFEST).read_bytes() != to_csv(contents.rows)
+    except OSError:
+        return True
 
 
 def _origin(manifest: Path, say: Callable[[str], None]) -> _Origin:
     if manifest.is_dir():
         raise UsageError(f"{manifest}: is a folder; name the manifest itself, data_manifest.csv")
+    if manifest.suffix == ".toml":
+        raise UsageError(f"{manifest}: is a recipe, no manifest; give data_manifest.csv, or `flow run build-dataset`")
     rows = read_rows(manifest)
     if not rows:
         raise UsageError(f"{manifest}: lists no crop, so there is nothing to make")
@@ -249,8 +268,9 @@ def _plain_recipe(rows: Sequence[ManifestRow]) -> Recipe:
     )
 
 
-def _list(path: Path, lacking: Sequence[Missing]) -> Path | None:
-    """Write the table of what is missing; where nothing is, none lies there any more."""
+def _list(folder: Path, release: Release | None, lacking: Sequence[Missing]) -> Path | None:
+    """Write the table of what is missing in a release beside it, under its number; where nothing is, there is none."""
+    path = folder / (f"missing-{release.path.name}.csv" if release else "missing.csv")
     if not lacking:
         path.unlink(missing_ok=True)
         return None

@@ -570,6 +570,9 @@ def _index(place: list[Any], part: str, key: str) -> int:
     return int(part)
 
 
+_TABLE = ("table", '{"red": 2}')  # in JSON, as -p takes it
+
+
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     model: Any = Recipe
@@ -594,6 +597,9 @@ def _one_line(error: ValidationError) -> str:
         case "missing":
             what = model.model_fields[shown[-1]].description or ""
             return f"{where}: missing ({what.removesuffix('.')})"
+        case "tuple_type" | "dict_type" as kind:
+            like = ("list", json.dumps([given] if isinstance(given, str) else [])) if kind == "tuple_type" else _TABLE
+            return f"{where}: a {like[0]} expected, such as {like[1]} (given: {given!r})"
     value = f" (given: {given!r})" if where and not isinstance(given, (dict, list, BaseModel)) else ""
     return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}{value}"
 

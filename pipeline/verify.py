@@ -8,7 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.formats import FORMATS, images
 from pipeline.formats.classes import CLASSES, NONE, UNLABELLED, Labels
 from pipeline.formats.crops import Listing, Published, one_line
-from pipeline.manifest import MANIFEST, SPLIT, faults_of_sums
+from pipeline.manifest import MANIFEST, MISSING, SPLIT, faults_of_sums
 
 # The columns of the first manifests ever written; which others there are, a release says in its report.json.
 OLDEST = ("crop_sha256", "file", "size", "family", "split", "image_sha256")
@@ -39,7 +39,12 @@ def verify(release: Path) -> list[str]:
         raise UsageError(f"{release}: no such release; `flow status` lists them")
     if not (release / MANIFEST).is_file():
         return [f"{MANIFEST}: missing, so this is no release"]
-    return [*faults_of_sums(release), *_faults_of_contents(release)]
+    faults = list(faults_of_sums(release))
+    gone = [PurePosixPath(fault.removesuffix(MISSING)) for fault in faults if fault.endswith(MISSING)]
+    told = {str(path) for file in gone for path in (file, *file.parents)}
+    # What is missing is named once: a reader that does not find it, or its folder, tells nothing new.
+    contents = (fault for fault in _faults_of_contents(release) if fault.partition(": ")[0].rstrip("/") not in told)
+    return [*faults, *contents]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,7 @@ def _faults_of_contents(release: Path) -> Iterator[str]:
         sizes=frozenset(counts.sizes),
         splits=dict(sorted(counts.splits.items())),
         labels=labels,
+        classed=promised.labels in CLASSES,
         train_size=promised.train_size,
     )
     yield from images.faults(published)

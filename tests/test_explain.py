@@ -9,7 +9,7 @@ import pytest
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
 from pipeline.explain import Way, explain
-from pipeline.records import Reason, Record, Verdict
+from pipeline.records import Forgotten, Reason, Record, Verdict
 from pipeline.stage import Dropped, Kept
 
 MARK = "0123456789abcdef"  # of every stage here
@@ -164,6 +164,21 @@ def test_a_changed_configuration_is_told_beside_the_old_one(known: Catalog) -> N
     told = [line.split(" ", 2)[2] for line in _lines(explain(known, "sandbox:1")[0]) if " filter [" in line]
 
     assert told == ["filter [01234567]: kept", "filter [ffffffff]: dropped: blurred"]
+
+
+@pytest.mark.parametrize("name", ["sandbox:1", "sandbox:1#sample", make.sha256(1), make.md5(1)[:8]])
+def test_what_was_forgotten_is_told_with_its_time(name: str, tmp_path: Path) -> None:
+    """By its post or its file; who asks why it is not in the dataset is not told that it never was there."""
+    catalog = Catalog(tmp_path / "c.sqlite", lambda: datetime(2026, 11, 20, 12, tzinfo=UTC))
+    gone = {"posts": {"sandbox:1"}, "sha256s": {make.sha256(1)}, "md5s": {make.md5(1)}}
+    catalog.forget(Forgotten(**{kind: frozenset(values) for kind, values in gone.items()}))
+
+    (way,) = explain(catalog, name)
+
+    assert way.facts[0].startswith("2026-11-20 12:00:00 forgotten by `flow forget`")
+    with pytest.raises(UsageError):
+        explain(catalog, "sandbox:12")
+    catalog.close()
 
 
 @pytest.mark.parametrize(

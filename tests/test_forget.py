@@ -281,3 +281,13 @@ def test_what_is_not_here_is_kept_out_all_the_same(shelf: Shelf) -> None:
     assert not work.here
     assert shelf.catalog.forgotten() == work.remembered
     assert work.remembered.posts == {"danbooru:123"}
+
+
+def test_an_artist_may_be_named_as_a_manifest_writes_them(shelf: Shelf) -> None:
+    """There a quote stands before what a spreadsheet would run; who really is called so is meant first."""
+    plain, _, _ = shelf.put(1, artists=("=kaigara",))
+    quoted, _, _ = shelf.put(2, artists=("'@bob",))
+
+    assert shelf.find(artist="'=kaigara").posts == (plain,)
+    assert shelf.find(artist="'=kaigara").remembered.artists == {"=kaigara"}
+    assert shelf.find(artist="'@bob").posts == (quoted,)

@@ -15,7 +15,7 @@ from flows.jobs import build_dataset
 from flows.show import Lines
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
-from pipeline.export import Release
+from pipeline.export import Release, find_release
 from pipeline.folder import DataFolder
 from pipeline.forget import find, forget, wish
 from pipeline.manifest import read_rows, to_csv
@@ -152,7 +152,29 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_a_release(plain: Release, d
 
     assert whole.release is not None
     assert files(whole.release.path) == files(plain.path)
-    assert not rebuilt.listed.exists()
+    assert (whole.release.name, whole.listed) == ("plain/001", None)
+
+
+def test_what_is_rebuilt_is_never_the_last_of_its_recipe(plain: Release, data: Path, tmp_path: Path) -> None:
+    """In the folder of the originals a part of a release stands aside; one that is there already is not made again."""
+    mine = tmp_path / "mine"
+    shutil.copytree(data, mine, ignore=shutil.ignore_patterns("sandbox"))
+    manifest = mine / "releases" / "plain" / "001" / "data_manifest.csv"
+    second = mine / "releases" / "plain" / "002"
+    shutil.copytree(manifest.parent, second)
+    (second / "recipe.toml").write_text("another")
+    assert again(manifest, mine).release == replace(plain, path=manifest.parent, new=False)
+
+    catalog = Catalog(DataFolder(mine).catalog)
+    forget(catalog, find(catalog, DataFolder(mine), wish([], [read_rows(manifest)[0].post_id], [])))
+    catalog.close()
+    part = again(manifest, mine)
+
+    assert part.release is not None
+    assert part.listed == mine / "releases" / "plain-rebuilt" / "missing-001.csv"
+    assert part.release.name == "plain-rebuilt/001"
+    assert find_release(mine / "releases", "plain") == second
+    assert not find_release(mine / "releases", None).parent.name.endswith("-rebuilt")
 
 
 def test_what_lies_in_the_store_is_not_asked_for(plain: Release, data: Path, drawn: Sandbox, tmp_path: Path) -> None:

@@ -189,10 +189,11 @@ def test_only_what_failed_under_this_configuration_is_retried(sqlite_catalog: Ca
 
 
 def test_a_corpus_is_judged_whole(sqlite_catalog: Catalog, store: Store) -> None:
-    """A newcomer may take the place of what was kept before."""
-    _, before = _run(KeepFirst(), [make.post(2), make.post(3)], sqlite_catalog, store)
-    _, after = _run(KeepFirst(), [make.post(1), make.post(2), make.post(3)], sqlite_catalog, store)
+    """A newcomer may take the place of what was kept before, and it alone counts as new."""
+    first, before = _run(KeepFirst(), [make.post(2), make.post(3)], sqlite_catalog, store)
+    second, after = _run(KeepFirst(), [make.post(1), make.post(2), make.post(3)], sqlite_catalog, store)
 
+    assert (first.judged, second.judged) == (2, 1)
     assert ([post.id for post in before], [post.id for post in after]) == (["sandbox:2"], ["sandbox:1"])
 
 

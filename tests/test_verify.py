@@ -430,6 +430,17 @@ def test_checksums_are_held_against_every_file(plant: Plant, said: str, release:
     assert said in verify(release)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["labels.npy", "labels.json", "classes.npy", "classes.json", "faces.npy", "stylegan.zip", "recipe.toml", TRAIN],
+)
+def test_a_file_that_is_gone_is_one_fault(name: str, release: Path) -> None:
+    """It is named once, and who would be held against it is not accused."""
+    (release / name).unlink()
+
+    assert verify(release) == [f"{name}: missing"]
+
+
 def test_a_copy_is_as_sound_as_the_release(release: Path) -> None:
     """Links become files of their own on the way."""
     assert {path.stat().st_nlink for path in (release / "images").iterdir()} == {1}

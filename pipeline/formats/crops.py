@@ -93,6 +93,7 @@ class Published:
     sizes: frozenset[str]  # of the crops, as the manifest states them
     splits: Mapping[str, int]  # how many rows of each
     labels: Labels | None  # None: they are not readable, which is told elsewhere
+    classed: bool  # whether each crop has one class, as the recipe says
     train_size: int | None  # None: the recipe does not say
 
 

@@ -91,7 +91,7 @@ def _faults_of(release: Published, name: str, data: bytes, index: int, row: Mapp
 
 def _names(release: Published, row: Mapping[str, str]) -> list[str]:
     key, suffix = row["crop_sha256"], Path(row["file"]).suffix
-    classed = [f"{key}.cls"] if release.labels is not None and release.labels.in_classes else []
+    classed = [f"{key}.cls"] if release.classed else []
     return [f"{key}{suffix}", f"{key}.json", *classed]
 
 

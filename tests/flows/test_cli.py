@@ -480,7 +480,7 @@ def test_a_damaged_release(data: Path, flow: Flow) -> None:
 
     answer = flow("verify", release)
 
-    assert (answer.code, "faults; publish it again" in answer.complaint) == (1, True)
+    assert (answer.code, "makes a new release and leaves this one as it is" in answer.complaint) == (1, True)
     for name, fault in [
         (f"images/{first.name}", "changed since it was published"),
         (f"images/{second.name}", "missing"),
@@ -516,6 +516,15 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         (*BUILD, "sandbox", "-p", "sources.0.kind=folder", "-p", "sources.0.path=nowhere"),
         "nowhere: is no folder",
     ),
+    "folder, with Prefect": (
+        ("run", "build-dataset", "-p", "sources.0.kind=urls", "-p", "sources.0.path=nosuch.csv"),
+        "nosuch.csv: is not there; give the path of source 'urls' again",
+    ),
+    "list": ((*BUILD, "-p", "release.formats=zip"), 'release.formats: a list expected, such as ["zip"]'),
+    "table": ((*BUILD, "-p", "balance.weights={red=2}"), 'balance.weights: a table expected, such as {"red": 2}'),
+    "recipe for manifest": (("rebuild", "recipe.toml"), "recipe.toml: is a recipe, no manifest"),
+    "no manifest": (("rebuild", "nothere.csv"), "nothere.csv: no such file; give the data_manifest.csv of a release"),
+    "neither": (("duplicates", "nosuch"), "nosuch: neither a folder of pictures nor a recipe"),
     "data": (("status", "--data", "nowhere"), "no dataset there yet"),
     "nothing to publish": (("run", "publish-dataset", "--data", "nowhere"), "no dataset there yet"),
     "release": (("verify", "nix/001"), "nix/001: no such release"),
@@ -556,9 +565,10 @@ def test_wrong_use_leaves_nothing_behind(flow: Flow) -> None:
         (("explain", "nobody"), "nobody: no such post"),
         (("explain", "0123456789"), "unknown to this catalog"),
         (("review", "keep", "ffffffff"), "no crops begin so"),
+        (("review", "keep", "zzz"), "no SHA-256 of a crop"),
         (("review", "undo"), "there is no decision"),
     ],
-    ids=["post", "hash", "crop", "decision"],
+    ids=["post", "hash", "crop", "no hash", "decision"],
 )
 def test_what_is_unknown_is_one_line_and_code_2(words: tuple[str, ...], hint: str, built: Built, flow: Flow) -> None:
     """The line says where to look instead."""

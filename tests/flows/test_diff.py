@@ -39,7 +39,7 @@ def test_the_exit_code_is_that_of_diff(data: Path, flow: Flow) -> None:
     wrong = flow("diff", "sandbox/001", "sandbox/9", "--data", data)
 
     assert (same.code, same.out) == (0, "the same\n")
-    assert (wrong.code, wrong.complaint) == (2, "sandbox/9: no such release; `flow run build-dataset` makes one")
+    assert (wrong.code, wrong.complaint) == (2, "sandbox/9: no such release; known are sandbox/001")
 
 
 def test_what_was_released_stays_in_its_split(data: Path, flow: Flow) -> None:

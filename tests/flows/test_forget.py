@@ -51,3 +51,14 @@ def test_it_never_comes_back(data: Path, flow: Flow) -> None:
     assert "forgotten" in another.out
     assert not any(row["artists"] == artist for row in rows(data / "releases" / "another" / "001"))
     assert not any((data / "store" / one[:2] / one[2:4] / one).exists() for one in theirs)
+
+
+def test_a_name_that_leads_to_nothing_is_said_first(data: Path, flow: Flow) -> None:
+    """It may be misspelt; and what --yes would remember is told."""
+    answer = flow("forget", "--artist", "Nobody Here", "--data", data, "--dry-run")
+
+    assert answer.code == 0
+    assert answer.out.splitlines()[:2] == [
+        "artist nobody_here: no work of this artist is known here; is the name right?",
+        "nothing of it is here; --yes would remember, so that it is never taken: artist nobody_here",
+    ]

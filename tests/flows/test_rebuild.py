@@ -58,7 +58,7 @@ def test_what_is_missing_is_a_failure_that_says_so(built: Built, shared: Path, f
     assert answer.code == 1
     assert "could not be had" in answer.err.splitlines()[-1]  # on a slow machine it tells how far it is, before
     assert f"sandbox:{lost.number}" in answer.out
-    assert "gone" in (tmp_path / "out" / "sandbox" / "missing.csv").read_text()
+    assert "gone" in (tmp_path / "out" / "sandbox" / "missing-001.csv").read_text()
     assert flow("verify", tmp_path / "out" / "sandbox" / "001").code == 0
     assert len(drawn.posts) == POSTS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import make
 import pytest
 
-from flows.score import decided, fit_on_drawings, fit_score, table
+from flows.score import Example, FittedScore, decided, doubts, fit_on_drawings, fit_score, table
 from flows.show import Lines
 from pipeline import score
 from pipeline.catalog import Catalog
@@ -120,3 +120,27 @@ def test_what_a_model_in_a_file_found_teaches_too(sqlite_catalog: Catalog) -> No
     toml = Path(__file__).parents[2] / "cascades" / "drawn_net.toml"
 
     assert len(decided(sqlite_catalog, (str(toml), "animeface"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("examples", "before", "after", "said"),
+    [
+        (200, 0.6, 0.9, None),
+        (200, 0.9, 0.6, "worse than the score before"),
+        (14, 0.6, 0.9, "so few say little"),
+    ],
+)
+def test_a_fit_that_is_not_to_be_trusted_says_so(
+    examples: int, before: float, after: float, said: str | None, tmp_path: Path
+) -> None:
+    """Of too few, or with a larger error on what it has not seen, in one line that names the number."""
+    faces = [Example(evidence={}, agreed=True, face=number % 10 > 0, group=str(number)) for number in range(examples)]
+    fitted = FittedScore(
+        path=tmp_path / "own.toml", examples=faces, before=[before] * examples, after=[after] * examples
+    )
+
+    doubt = doubts(fitted)
+
+    assert (doubt is None) == (said is None)
+    assert doubt is None or doubt.startswith(f"WARNING: {examples} examples, and ")
+    assert said is None or said in str(doubt)
