@@ -20,8 +20,10 @@ from pipeline.manifest import MANIFEST, unquoted
 
 SHOWN = 24  # crops of a contact sheet
 SHOWN_OF_COLOUR = 8
+LISTED = 2_000  # crops whose files are named one by one
 SUREST = 240  # crops among which the best are looked for: to know how sharp one is it must be decoded
 _LONGEST_FIELD = 2**24  # characters; a post may have thousands of tags
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -75,6 +77,7 @@ class Facts:
     faces: int = 0
     size: int = 0  # pixels a side
     splits: Counter[str] = field(default_factory=Counter)
+    listed: dict[str, list[str]] = field(default_factory=dict)  # files by split, of the first crops only
     sources: Counter[str] = field(default_factory=Counter)
     months: Counter[tuple[str, str]] = field(default_factory=Counter)  # source, "2015-04"; "" where nobody knows
     sides: array[int] = field(default_factory=lambda: array("i"))  # pixels, of the faces' boxes
@@ -95,6 +98,12 @@ class Facts:
     surest: Best = field(default_factory=lambda: Best(SUREST))
     doubtful: Best = field(default_factory=lambda: Best(SHOWN))  # accepted, and the least sure
     of_hair: dict[str, Best] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> list[tuple[str, int]]:
+        """The splits with the number of their faces, in the order in which they are used."""
+        order = {name: place for place, name in enumerate(_SPLITS)}
+        return sorted(self.splits.items(), key=lambda pair: (order.get(pair[0], len(order)), pair[0]))
 
     @property
     def period(self) -> tuple[str, str] | None:
@@ -139,6 +148,8 @@ def _count(facts: Facts, row: Mapping[str, str]) -> None:
     facts.faces += 1
     facts.size = int(row["size"])
     facts.splits[row["split"]] += 1
+    if facts.faces <= LISTED:
+        facts.listed.setdefault(row["split"], []).append(row["file"])
     facts.sources[source] += 1
     facts.months[source, (row["posted_at"] or row["released_on"])[:7]] += 1
     facts.sides.append(min(int(row["box_width"]), int(row["box_height"])))

@@ -25,6 +25,7 @@ _DRAWN = "Drawn by kaoset itself: no person's work."
 _OBEYED = "Hosts that answer `X-Robots-Tag: noai` or `noimageai` were obeyed."
 _NOT_OBEYED = "Hosts that answer `X-Robots-Tag: noai` or `noimageai` were not obeyed: the recipe says so."
 
+LICENCE = "LICENSE.md"  # the only name of a file that the hub takes for a licence of no common name
 WHOSE = (
     "kaoset knows of no licence that covers these pictures: they belong to those who made them. `page_url` and "
     "`origin_url` in the manifest lead from each crop to its post and to the artist's page, as far as the board states "

@@ -64,7 +64,7 @@ def _lead(facts: Facts) -> str:
 
 
 def _figures(facts: Facts) -> str:
-    shares = ", ".join(f"{count:,} {in_html(name)}" for name, count in sorted(facts.splits.items()))
+    shares = ", ".join(f"{count:,} {in_html(name)}" for name, count in facts.shares)
     figures = {
         "faces": f"{facts.faces:,}",
         "images": f"{facts.images:,}",

@@ -12,6 +12,7 @@ import pytest
 from cards import make_folder, manifest_row
 
 from pipeline.card import NOTHING_DECIDED, Agreement, write_card
+from pipeline.card.facts import LISTED
 from pipeline.manifest import MANIFEST
 from pipeline.records import Verdict
 
@@ -126,10 +127,13 @@ def test_the_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
 
     head = text.split("---\n")
     assert head[0] == ""
-    assert head[1].splitlines() == [
-        *("license: other", 'pretty_name: "faces"', "task_categories:", "- unconditional-image-generation"),
+    assert head[1].splitlines()[:-1] == [
+        *("license: other", "license_name: no-licence-known", "license_link: LICENSE.md"),
+        *('pretty_name: "faces"', "task_categories:", "- unconditional-image-generation"),
         *("size_categories:", "- n<1K", "tags:", "- faces", "- kaoset"),
+        *("configs:", "- config_name: default", "  data_files:", "  - split: train"),
     ]
+    assert "belong to those who made them" in (tmp_path / "r" / "LICENSE.md").read_text()
 
 
 def test_the_datasets_library_finds_the_pictures_by_the_front_matter(tmp_path: Path) -> None:
@@ -145,6 +149,34 @@ def test_the_datasets_library_finds_the_pictures_by_the_front_matter(tmp_path: P
     read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
 
     assert {split: len(rows) for split, rows in read.items()} == {"train": 2, "test": 1}
+
+
+def test_the_datasets_library_finds_the_pictures_that_were_not_made_for_it(tmp_path: Path) -> None:
+    """Of a release with no more than `images/`: each face once and in its split, and no sheet."""
+    datasets = pytest.importorskip("datasets")
+    splits = ["train", "train", "validation", "test"]
+    place = make_folder(tmp_path / "r", [manifest_row(seed, split=split) for seed, split in enumerate(splits)])
+    for stranger in ("contact_sheet.png", "stylegan/00000/img.png"):
+        (place / stranger).parent.mkdir(parents=True, exist_ok=True)
+        (place / stranger).write_bytes(next((place / "images").iterdir()).read_bytes())
+    write_card(place, NOTHING_DECIDED)
+
+    read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
+
+    assert {split: len(rows) for split, rows in read.items()} == {"train": 2, "validation": 1, "test": 1}
+
+
+def test_of_a_large_release_the_datasets_library_loads_the_manifest(tmp_path: Path) -> None:
+    """Where the files are too many to be named: a row for each crop with its file and its split."""
+    datasets = pytest.importorskip("datasets")
+    place = make_folder(tmp_path / "r", [manifest_row(seed) for seed in range(LISTED + 1)])
+    write_card(place, NOTHING_DECIDED)
+
+    read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
+
+    assert {split: sorted(rows["file"]) for split, rows in read.items()} == {
+        "manifest": sorted(f"images/{one.name}" for one in (place / "images").iterdir())
+    }
 
 
 def test_every_count_of_the_report_is_told(tmp_path: Path) -> None:
