@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.card.agreement import NOTHING_DECIDED, Agreement, agreement
 from pipeline.card.facts import read
-from pipeline.card.notes import LICENCE, WHOSE
+from pipeline.card.notes import LICENCE, whose
 from pipeline.card.page import page
 from pipeline.card.plots import charts
 from pipeline.card.readme import readme
@@ -28,6 +28,6 @@ def write_card(folder: Path, agreed: Agreement) -> None:
     facts = read(folder)
     contact = str(facts.recipe.get("release", {}).get("contact", ""))
     html = page(facts, agreed, charts(facts), sheets(facts, folder), contact)
-    write_atomically(folder / LICENCE, f"{WHOSE}\n".encode())
+    write_atomically(folder / LICENCE, f"{whose(facts)}\n".encode())
     write_atomically(folder / "card.html", html.encode())
     write_atomically(folder / "README.md", readme(facts, contact).encode())

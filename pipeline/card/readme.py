@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from pipeline.card.facts import LISTED, Facts
-from pipeline.card.notes import LICENCE, WHOSE, board, note, removal
+from pipeline.card.notes import LICENCE, board, note, removal, whose
 from pipeline.card.text import counted, in_markdown, visible
 from pipeline.labels import ATTRIBUTES
 from pipeline.manifest import MANIFEST
@@ -49,7 +49,7 @@ def readme(facts: Facts, contact: str) -> str:
         "## Files",
         _files(facts),
         "## Whose they are",
-        WHOSE,
+        whose(facts),
         *_artists(facts),
         "## Removal",
         removal(in_markdown(contact, 200)),
@@ -79,10 +79,9 @@ def _data(facts: Facts) -> Iterator[str]:
 
 
 def _what(facts: Facts) -> str:
-    dates = f", posted or released {facts.period[0]} to {facts.period[1]}" if facts.period else ""
     return (
         f"Square crops of faces in drawings, {facts.size} pixels a side, from {counted(facts.images, 'image')} of "
-        f"{counted(facts.posts, 'post')}{dates}. Made by kaoset {facts.version} from the recipe `recipe.toml`. "
+        f"{counted(facts.posts, 'post')}{facts.dates}. Made by kaoset {facts.version} from the recipe `recipe.toml`. "
         f"Accepted by a person: {facts.decisions['keep']:,}; by rule: {facts.decisions['rule']:,}."
     )
 

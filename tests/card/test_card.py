@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from cards import make_folder, manifest_row
 from pipeline.card import NOTHING_DECIDED, Agreement, write_card
 from pipeline.card.facts import LISTED
 from pipeline.manifest import MANIFEST
-from pipeline.records import Verdict
+from pipeline.records import Reason, Verdict
+from pipeline.run import STAGES
 
 HOSTILE = "<script>alert(1)</script>|](javascript:alert(1))`$x$\u202e&\"'"
 NAME = HOSTILE  # of an artist, a character
@@ -234,6 +236,43 @@ def test_crops_link_to_their_posts(tmp_path: Path) -> None:
 
     links = {attrs["href"] for tag, attrs in tags if tag == "a"}
     assert links == {"https://board.invalid/1?a=1&b=2"}
+
+
+FOLDER = 'name = "r"\n[[sources]]\nkind = "folder"\nname = "mine"\npath = "/x"\n'
+
+
+def test_a_release_of_a_folder_says_what_it_cannot_know(tmp_path: Path) -> None:
+    """Its dates are those of files, one month is told once, and there is no page to link to."""
+    rows = [manifest_row(1, post_id="mine:a.png", page_url="mine:a.png", posted_at="2026-11-20T00:00:00+00:00")]
+    told = Reader(_page(make_folder(tmp_path / "r", rows, recipe=FOLDER))).text
+
+    assert "last changed as a file (or dated as was told beside it) in 2026-11." in told
+    assert "link to" not in told
+    assert "posted" not in told
+
+
+def test_what_kaoset_drew_is_said_to_be_nobodys(tmp_path: Path) -> None:
+    """And nowhere that it belongs to those who made it."""
+    recipe = 'name = "r"\n[[sources]]\nkind = "danbooru"\nboard = "sandbox"\n'
+    place = make_folder(tmp_path / "r", [manifest_row(1, post_id="sandbox:1")], recipe=recipe)
+    told = [_page(place), *((place / name).read_text() for name in ("README.md", "LICENSE.md"))]
+
+    assert all("invented names" in text and "those who made them" not in text for text in told)
+
+
+def test_all_names_of_the_river_fit(tmp_path: Path) -> None:
+    """The longest of stages and reasons, with millions, begin beside the river and end before its frame."""
+    place = make_folder(tmp_path / "r", [manifest_row(1)])
+    most = 12_345_678
+    dropped = {reason.value: most for reason in Reason}
+    stages = [{"stage": stage, "seen": most, "kept": most, "dropped": dropped} for stage in STAGES]
+    (place / "report.json").write_text(json.dumps({"kaoset": "1", "stages": stages}))
+
+    texts = re.findall(r'<text class="(?:stage|reason)" x="([\d.]+)"[^>]*>(.*?)</text>', _page(place))
+
+    assert len(texts) == len(STAGES) * (1 + len(Reason))
+    widest = 7.8  # pixels of a letter at 14
+    assert all(float(x) > 134 and float(x) + widest * len(re.sub("<.*?>", "", text)) < 400 for x, text in texts)
 
 
 def test_the_doubtful_come_least_sure_first(tmp_path: Path) -> None:
