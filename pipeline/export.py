@@ -29,7 +29,7 @@ from pipeline.store import Store, write_atomically
 
 SHEET_SIDE, SHEET_COLUMNS, SHEET_ROWS = 96, 12, 8  # pixels a crop; crops
 LAYOUT = (
-    1  # raised when the same contents give other bytes, so that nothing half-written by an older one is gone on with
+    2  # raised when the same contents give other bytes, so that nothing half-written by an older one is gone on with
 )
 MARK = f"{UNDER_WAY}mark"  # of what an unfinished release is made
 
