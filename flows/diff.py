@@ -10,13 +10,13 @@ from rich.table import Table
 
 from flows.show import SHOWN, harmless
 from pipeline.catalog import Catalog
-from pipeline.compare import Change, Difference, compare
+from pipeline.compare import NOBODY_ASKED, Change, Difference, compare
 from pipeline.export import find_release
 from pipeline.folder import DataFolder
 
 
 def diff(old: str, new: str, data: Path, catalog: str) -> Difference:
-    """Compare two releases by any of their names; the catalog says why crops are gone, where there is one.
+    """Compare two releases by any of their names; the catalog beside the new one, or else of *data*, says why.
 
     Raises:
         UsageError: One of them is no release.
@@ -25,8 +25,11 @@ def diff(old: str, new: str, data: Path, catalog: str) -> Difference:
     before, after = (find_release(folder.releases, name) for name in (old, new))
     with ExitStack() as stack:
         known = None
-        if catalog or folder.catalog.is_file():
-            known = Catalog(catalog or folder.catalog)
+        # A release lies in releases/<recipe>/<number> of the data folder whose catalog knows of it.
+        remembers = [DataFolder(root).catalog for root in (*after.resolve().parents[2:3], data)]
+        where = catalog or next(filter(Path.is_file, remembers), None)
+        if where:
+            known = Catalog(where)
             stack.callback(known.close)
         return compare(before, after, known)
 
@@ -51,12 +54,15 @@ def lines(found: Difference) -> Iterator[str]:
     yield from _of("+", found.added)
     yield from _of("-", found.removed)
     yield from _of("~", found.changed)
+    if any(one.why == NOBODY_ASKED for one in found.removed):
+        yield "why they are gone their catalog may know: name the data folder by --data"
 
 
 def _of(sign: str, changes: Sequence[Change]) -> Iterator[str]:
     for one in changes[:SHOWN]:
         columns = ", ".join(f"{name} {before or '–'} → {after or '–'}" for name, (before, after) in one.columns.items())
-        yield harmless(f"{sign} {one.crop_sha256[:12]}  {one.post_id}  {one.why or columns}")
+        why = "; ".join(part for part in (columns, one.why) if part and part != NOBODY_ASKED)
+        yield harmless(f"{sign} {one.crop_sha256[:12]}  {one.post_id}  {why}".rstrip())
     if len(changes) > SHOWN:
         yield f"{sign} and {len(changes) - SHOWN:,} more (--json lists all)"
 

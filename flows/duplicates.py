@@ -190,7 +190,10 @@ def _dropped(
         told = _told(alike, better) if reason is Reason.DUPLICATE else f"same bytes {detail}"
         groups[root[leader]].append(replace(thing, role=Role.DUPLICATE, why=told, of=kept[leader].name))
     return Section(
-        title=title, seen=len(said), groups=worst_first(group for group in groups.values() if len(group) > 1)
+        title=title,
+        seen=len(said),
+        near="their perceptual hashes differ by no more bits than [dedup] of the recipe allows",
+        groups=worst_first(group for group in groups.values() if len(group) > 1),
     )
 
 
@@ -303,6 +306,7 @@ def _section(found: _Found, distance: int, hashed: Hashed, shown: Display) -> Se
     return Section(
         title=found.root.name or str(found.root),
         seen=len(found.images),
+        near=f"their perceptual hashes differ by at most {distance} of 64 bits",
         groups=worst_first(groups),
         left_out=found.left_out,
     )

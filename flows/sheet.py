@@ -35,6 +35,10 @@ figure.kept { border-color: #2a7 } figure.variation { border-color: #d90 }
 figure div { height: 160px; display: flex; align-items: center; justify-content: center; background: #f4f4f4 }
 figcaption { overflow-wrap: anywhere } figcaption b { display: block } small { color: #666; display: block }
 ul { overflow-wrap: anywhere }
+img { max-width: 100% } .lead { max-width: 44rem }
+@media (max-width: 36rem) {
+  body { margin: 1rem } section { display: grid; grid-template-columns: 1fr 1fr } figure { width: auto; min-width: 0 }
+}
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #181818 } figure div { background: #262626 } small { color: #999 }
   figure { border-color: #444 } section { border-color: #444 }
@@ -43,6 +47,13 @@ ul { overflow-wrap: anywhere }
 </head>
 <body>
 """
+
+
+_LEAD = (
+    "Groups of pictures with the same drawing. The first of each is the best one, and is kept. A duplicate shows the "
+    "same as it, saved again, rescaled, recoloured, cut a little or mirrored; a variation has another expression or "
+    "text. No file was deleted."
+)
 
 
 class Role(StrEnum):
@@ -75,6 +86,7 @@ class Section:
 
     title: str
     seen: int  # pictures
+    near: str  # when two are compared, as the end of a sentence
     groups: Sequence[Sequence[Shown]]
     left_out: Mapping[str, str] = field(default_factory=dict)  # no still pictures that can be read: why, by name
 
@@ -169,9 +181,10 @@ def _safe(text: str) -> str:
 
 
 def _body(sections: Sequence[Section], thumbs: Mapping[Path, bytes | None]) -> Iterator[str]:
-    yield "<h1>Duplicates</h1>"
+    yield f'<h1>Duplicates</h1>\n<p class="lead">{_LEAD}</p>'
     for section in sections:
         yield f"<h2>{_safe(section.told())}</h2>"
+        yield f'<p class="lead">Two were laid one over the other where {_safe(section.near)}.</p>'
         for group in section.groups[:ON_A_PAGE]:
             yield "<section>"
             for one in group:

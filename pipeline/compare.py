@@ -6,18 +6,20 @@ import csv
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
 from pipeline.manifest import MANIFEST, unquoted
-from pipeline.records import FaceCrop, ReviewDecision
+from pipeline.records import FaceCrop, Forgotten, ReviewDecision
 
 _NEEDED = ("crop_sha256", "image_sha256", "post_id", "decision", "box_left", "box_top", "box_width", "box_height")
 _LONGEST_FIELD = 2**24  # characters
+NOBODY_ASKED = "no catalog was asked why"
 _UNKNOWN = "the catalog does not know why"
+_FORGOTTEN = "forgotten, as somebody wished"
 _NOT_THERE = {"select": "its post is listed no more", "crop": "no face is found there now"}
 
 
@@ -85,10 +87,14 @@ def compare(old: Path, new: Path, catalog: Catalog | None) -> Difference:
     before, after = _Rows(old), _Rows(new)
     both = [name for name in before.columns if name in after.columns]
     gone, come, changed = [], [], []
-    images: set[str] = set()
+    images: Counter[str] = Counter()  # crops of each, before
+    now: Counter[str] = Counter()
+    of: list[str] = []  # images of the changed
     for one, other in _pairs(before, after):
         if one is not None:
-            images.add(one["image_sha256"][:16])
+            images[one["image_sha256"][:16]] += 1
+        if other is not None:
+            now[other["image_sha256"][:16]] += 1
         if one is None and other is not None:
             come.append(other)
         elif one is not None and other is None:
@@ -97,12 +103,16 @@ def compare(old: Path, new: Path, catalog: Catalog | None) -> Difference:
             columns = {name: (one[name], other[name]) for name in both if one[name] != other[name]}
             if columns:
                 changed.append(_change(other, "", columns))
+                of.append(other["image_sha256"][:16])
     recipes = _recipe(old), _recipe(new)
     reasons = _why_gone(gone, catalog, str(recipes[1].get("name", "")))
     return Difference(
         added=[_change(row, _why_come(row, images)) for row in come],
         removed=[_change(row, why) for row, why in zip(gone, reasons, strict=True)],
-        changed=changed,
+        changed=[
+            replace(change, why=_why_changed(change, images[image], now[image]))
+            for change, image in zip(changed, of, strict=True)
+        ],
         recipe=_differ(*recipes),
         columns=sorted(set(before.columns) ^ set(after.columns)),
     )
@@ -156,20 +166,28 @@ def _change(row: Mapping[str, str], why: str, columns: Mapping[str, tuple[str, s
     return Change(crop_sha256=row["crop_sha256"], post_id=unquoted(row["post_id"]), why=why, columns=columns or {})
 
 
-def _why_come(row: Mapping[str, str], images: set[str]) -> str:
+def _why_come(row: Mapping[str, str], images: Mapping[str, int]) -> str:
     if row["decision"] == "keep":
         return f"kept by {row.get('reviewer') or 'somebody'}"
     return "of an image that was there" if row["image_sha256"][:16] in images else "of an image that is new"
 
 
+def _why_changed(change: Change, before: int, now: int) -> str:
+    """Tell of attributes, which `labels` takes from a post's tags where its picture has one crop alone."""
+    if "attributes" not in change.columns or (before == 1) == (now == 1):
+        return ""
+    return f"crops of its image: {before:,} before, {now:,} now; tags tell of a face where it is the only one"
+
+
 def _why_gone(rows: Sequence[Mapping[str, str]], catalog: Catalog | None, recipe: str) -> list[str]:
     """Ask for each row which stage of the recipe's last run stopped it."""
     if catalog is None or not rows:
-        return [_UNKNOWN] * len(rows)
+        return [NOBODY_ASKED] * len(rows)
+    forgotten = catalog.forgotten()
+    why = {index: _FORGOTTEN for index, row in enumerate(rows) if _is_forgotten(row, forgotten)}
     marks = _last_marks(catalog, recipe)
     if not marks:
-        return [_UNKNOWN] * len(rows)
-    why: dict[int, str] = {}
+        return [why.get(index, _UNKNOWN) for index in range(len(rows))]
     decisions = catalog.decisions()
     for stage, key in _KEYS.items():
         if stage not in marks:
@@ -190,6 +208,17 @@ def _why_gone(rows: Sequence[Mapping[str, str]], catalog: Catalog | None, recipe
                 if not _is_of(rows[index], made.get(name, ()))
             }
     return [why.get(index, "every stage keeps it now") for index in range(len(rows))]
+
+
+def _is_forgotten(row: Mapping[str, str], what: Forgotten) -> bool:
+    """Ask by all names that a row has; tags, which may name artists too, are too many words to be sure."""
+    post = unquoted(row["post_id"])
+    artists = unquoted(row.get("artists", "")).lower().split()
+    return (
+        not what.posts.isdisjoint({post, post.partition("#")[0]})
+        or not what.artists.isdisjoint(artists)
+        or what.holds_file(row.get("image_md5", ""), row["image_sha256"])
+    )
 
 
 def _is_of(row: Mapping[str, str], made: Sequence[object]) -> bool:

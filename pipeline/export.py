@@ -31,7 +31,7 @@ SHEET_SIDE, SHEET_COLUMNS, SHEET_ROWS = 96, 12, 8  # pixels a crop; crops
 REBUILT = "-rebuilt"  # after a recipe's name: releases that are not of its row
 SHOWN = 20  # releases, where none has the name that was given
 LAYOUT = (
-    1  # raised when the same contents give other bytes, so that nothing half-written by an older one is gone on with
+    2  # raised when the same contents give other bytes, so that nothing half-written by an older one is gone on with
 )
 MARK = f"{UNDER_WAY}mark"  # of what an unfinished release is made
 

@@ -13,7 +13,7 @@ from pipeline.catalog import Catalog
 from pipeline.compare import compare
 from pipeline.errors import UsageError
 from pipeline.manifest import ManifestRow
-from pipeline.records import FaceCrop, Reason, Verdict
+from pipeline.records import FaceCrop, Forgotten, Reason, Verdict
 from pipeline.stage import Dropped, Kept
 
 MARKS = {
@@ -123,11 +123,41 @@ def test_a_crop_that_is_gone_says_which_stage_stopped_it(
 
 
 def test_without_a_catalog_nobody_knows_why(sqlite_catalog: Catalog, tmp_path: Path) -> None:
-    """Nor does one that never saw the recipe."""
+    """Nor does one that never saw the recipe; that none was asked is told from it."""
     old, new = _releases(tmp_path, [cards.manifest_row(1), cards.manifest_row(2)], [cards.manifest_row(2)])
 
-    for catalog in (None, sqlite_catalog):
-        assert [one.why for one in compare(old, new, catalog).removed] == ["the catalog does not know why"]
+    for catalog, why in ((None, "no catalog was asked why"), (sqlite_catalog, "the catalog does not know why")):
+        assert [one.why for one in compare(old, new, catalog).removed] == [why]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        Forgotten(posts=frozenset({"danbooru:1"})),
+        Forgotten(artists=frozenset({"ann"})),
+        Forgotten(sha256s=frozenset({cards.manifest_row(1).image_sha256})),
+        Forgotten(md5s=frozenset({cards.manifest_row(1).image_md5})),
+    ],
+)
+def test_a_crop_of_a_forgotten_work_says_so(what: Forgotten, sqlite_catalog: Catalog, tmp_path: Path) -> None:
+    """By whichever name it is remembered, whatever the stages have of it."""
+    _run(sqlite_catalog, 1, stops_at="select")
+    sqlite_catalog.forget(what)
+    old = [cards.manifest_row(1, artists="Ann bob"), cards.manifest_row(2, artists="bob")]
+
+    found = compare(*_releases(tmp_path, old, old[1:]), sqlite_catalog)
+
+    assert [one.why for one in found.removed] == ["forgotten, as somebody wished"]
+
+
+def test_attributes_that_went_say_why(tmp_path: Path) -> None:
+    """Tags say something of a face where its picture has one crop; here another one came."""
+    old = cards.manifest_row(1, attributes="white_hair")
+    new = [replace(old, attributes=""), replace(cards.manifest_row(2), image_sha256=old.image_sha256)]
+
+    (change,) = compare(*_releases(tmp_path, [old], new), None).changed
+
+    assert change.why == "crops of its image: 1 before, 2 now; tags tell of a face where it is the only one"
 
 
 def test_the_stages_of_a_crop_are_all_asked() -> None:

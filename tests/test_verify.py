@@ -418,7 +418,7 @@ def test_verify_names_what_was_planted(name: str, release: Path) -> None:
     [
         (edit("SHA256SUMS", "^[0-9a-f]", "g"), "SHA256SUMS: line 1 is no checksum"),
         (edit("SHA256SUMS", r"(?m)^\w{64}  faces", "0" * 64 + "  faces"), "faces.npy: changed since it was published"),
-        (edit("SHA256SUMS", r"(?s)^(.+?\n)", r"\1\1"), "SHA256SUMS: README.md is there twice"),
+        (edit("SHA256SUMS", r"(?s)^(.+?\n)", r"\1\1"), "SHA256SUMS: LICENSE.md is there twice"),
         (write("notes.txt", b"x"), "notes.txt: does not belong to the release"),
         (remove("README.md"), "README.md: missing"),
     ],

@@ -20,8 +20,11 @@ from pipeline.manifest import MANIFEST, unquoted
 
 SHOWN = 24  # crops of a contact sheet
 SHOWN_OF_COLOUR = 8
+LISTED = 2_000  # crops whose files are named one by one
 SUREST = 240  # crops among which the best are looked for: to know how sharp one is it must be decoded
 _LONGEST_FIELD = 2**24  # characters; a post may have thousands of tags
+_FILES = frozenset({"folder", "video"})  # kinds of sources whose only date is that of the file
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -75,6 +78,7 @@ class Facts:
     faces: int = 0
     size: int = 0  # pixels a side
     splits: Counter[str] = field(default_factory=Counter)
+    listed: dict[str, list[str]] = field(default_factory=dict)  # files by split, of the first crops only
     sources: Counter[str] = field(default_factory=Counter)
     months: Counter[tuple[str, str]] = field(default_factory=Counter)  # source, "2015-04"; "" where nobody knows
     sides: array[int] = field(default_factory=lambda: array("i"))  # pixels, of the faces' boxes
@@ -88,6 +92,7 @@ class Facts:
     artists: Counter[str] = field(default_factory=Counter)
     families: Counter[str] = field(default_factory=Counter)
     without_artist: int = 0
+    without_page: int = 0  # no address of the web
     without_origin: int = 0
     images: int = 0
     posts: int = 0
@@ -97,10 +102,38 @@ class Facts:
     of_hair: dict[str, Best] = field(default_factory=dict)
 
     @property
+    def shares(self) -> list[tuple[str, int]]:
+        """The splits with the number of their faces, in the order in which they are used."""
+        order = {name: place for place, name in enumerate(_SPLITS)}
+        return sorted(self.splits.items(), key=lambda pair: (order.get(pair[0], len(order)), pair[0]))
+
+    @property
     def period(self) -> tuple[str, str] | None:
         """The first and the last month; None where no post has a date."""
         known = sorted(month for _, month in self.months if month)
         return (known[0], known[-1]) if known else None
+
+    @property
+    def dated(self) -> str:
+        """Say what the dates are of: a picture in a folder or a film has no other than its file's."""
+        kinds = {str(self.section(source).get("kind")) in _FILES for source in self.sources}
+        return {
+            frozenset({True}): "last changed as a file (or dated as was told beside it)",
+            frozenset({False}): "posted or released",
+        }.get(frozenset(kinds), "posted, released or last changed as a file")
+
+    @property
+    def dates(self) -> str:
+        """Say from when the pictures are, as a part of a sentence; "" where no post has a date."""
+        if self.period is None:
+            return ""
+        first, last = self.period
+        return f", {self.dated} " + (f"in {first}" if first == last else f"from {first} to {last}")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether all of it is of the sandbox, so that nobody's work is in it."""
+        return all(self.section(source).get("board") == "sandbox" for source in self.sources)
 
     def section(self, source: str) -> Mapping[str, Any]:
         """Give what the recipe says of a source; empty where it names none such."""
@@ -139,6 +172,8 @@ def _count(facts: Facts, row: Mapping[str, str]) -> None:
     facts.faces += 1
     facts.size = int(row["size"])
     facts.splits[row["split"]] += 1
+    if facts.faces <= LISTED:
+        facts.listed.setdefault(row["split"], []).append(row["file"])
     facts.sources[source] += 1
     facts.months[source, (row["posted_at"] or row["released_on"])[:7]] += 1
     facts.sides.append(min(int(row["box_width"]), int(row["box_height"])))
@@ -152,6 +187,7 @@ def _count(facts: Facts, row: Mapping[str, str]) -> None:
     artists = unquoted(row.get("artists", "")).split()
     facts.artists.update(artists)
     facts.without_artist += not artists
+    facts.without_page += not unquoted(row["page_url"]).startswith(("http://", "https://"))
     facts.without_origin += not row["origin_url"]
     facts.characters.update(unquoted(row.get("characters", "")).split())
     _choose(facts, row, score)

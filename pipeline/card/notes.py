@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.card.facts import Facts
+
 # By the recipe's kind of source. What boards do is read in their own code and answers.
 _OF_KIND = {
     "danbooru": "A board where people post works of others, mostly with the address of the artist's page "
@@ -22,14 +24,24 @@ _OF_KIND = {
     "urls": "Pictures from a list of addresses; `page_url` and the list's own columns say where each is from.",
 }
 _DRAWN = "Drawn by kaoset itself: no person's work."
+_INVENTED = (
+    "kaoset drew all of these pictures itself: they are no person's work, and the artists and characters are invented "
+    "names."
+)
 _OBEYED = "Hosts that answer `X-Robots-Tag: noai` or `noimageai` were obeyed."
 _NOT_OBEYED = "Hosts that answer `X-Robots-Tag: noai` or `noimageai` were not obeyed: the recipe says so."
 
-WHOSE = (
+LICENCE = "LICENSE.md"  # the only name of a file that the hub takes for a licence of no common name
+_WHOSE = (
     "kaoset knows of no licence that covers these pictures: they belong to those who made them. `page_url` and "
     "`origin_url` in the manifest lead from each crop to its post and to the artist's page, as far as the board states "
     "one. Share the recipe and the manifest, not the images."
 )
+
+
+def whose(facts: Facts) -> str:
+    """Say whose the pictures of a release are."""
+    return _INVENTED if facts.drawn else _WHOSE
 
 
 def note(section: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from importlib import resources
 
 from pipeline.card.agreement import Agreement
 from pipeline.card.facts import Facts
-from pipeline.card.notes import WHOSE, board, note, removal
+from pipeline.card.notes import board, note, removal, whose
 from pipeline.card.plots import Chart
 from pipeline.card.river import draw
 from pipeline.card.sheets import Sheet
@@ -34,7 +34,7 @@ def page(facts: Facts, agreement: Agreement, charts: Sequence[Chart], sheets: Se
         _section("review", "People and the rule", _review(agreement)),
         *map(_large, doubted),
         _section("hair", "By colour of hair", _colours(sheets[_LEADING:])),
-        _section("whose", "Whose they are", f"<p>{_prose(WHOSE)}</p>{_artists(facts)}"),
+        _section("whose", "Whose they are", f"<p>{_prose(whose(facts))}</p>{_artists(facts)}"),
         _section("removal", "Removal", f"<p>{_prose(removal(contact))}</p>"),
         _section("recipe", "The recipe", _recipe(facts)),
     ]
@@ -56,15 +56,17 @@ _HOW = (
 
 
 def _lead(facts: Facts) -> str:
-    dates = f", posted or released from {facts.period[0]} to {facts.period[1]}" if facts.period else ""
+    pages = "The pictures link to their posts."
+    if facts.without_page:
+        pages = "Pictures of posts that have a page link to it." if facts.without_page < facts.faces else ""
     return (
-        f"Square crops of faces in drawings, {facts.size} pixels a side{dates}. Made by kaoset "
-        f"{in_html(facts.version)} from the recipe at the end of this page. The pictures link to their posts."
+        f"Square crops of faces in drawings, {facts.size} pixels a side{facts.dates}. Made by kaoset "
+        f"{in_html(facts.version)} from the recipe at the end of this page. {pages}"
     )
 
 
 def _figures(facts: Facts) -> str:
-    shares = ", ".join(f"{count:,} {in_html(name)}" for name, count in sorted(facts.splits.items()))
+    shares = ", ".join(f"{count:,} {in_html(name)}" for name, count in facts.shares)
     figures = {
         "faces": f"{facts.faces:,}",
         "images": f"{facts.images:,}",

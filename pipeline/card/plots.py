@@ -96,7 +96,7 @@ def _over_time(facts: Facts) -> Chart | None:
         floor += height
     marks = sorted({round(at) for at in np.linspace(0, len(steps) - 1, min(5, len(steps)))})
     axes.set_xticks(marks, [steps[mark] for mark in marks])
-    says = f"Faces by the {by} in which their picture was posted or released"
+    says = f"Faces by the {by} in which their picture was {facts.dated}"
     return Chart(
         title="Sources over time",
         says=f"{says}; {counted(undated, 'face')} without a date." if undated else f"{says}.",
@@ -134,8 +134,11 @@ def _scores(facts: Facts) -> Chart:
     axes.minorticks_off()
     axes.set_xlabel("probability that it is a face")
     low = int((scores < 0.95).sum())
-    says = f"{low:,} of {len(scores):,} accepted faces have less than 95 %. The steps are tenfold."
-    legend = _legend(["seen by several detectors", "by one"])
+    says = f"{low:,} of {len(scores):,} accepted faces have less than 95 %. Each step up is ten times the one below."
+    seen = [agreed.any(), not agreed.all()]
+    legend = [
+        one for one, is_there in zip(_legend(["seen by several detectors", "by one"]), seen, strict=True) if is_there
+    ]
     return Chart(title="How sure they are faces", says=says, svg=_svg(figure), legend=legend)
 
 
@@ -168,6 +171,8 @@ def _characters(facts: Facts) -> Chart | None:
         f"at most {counts[len(counts) // 2]:,} (Gini {gini(counts):.2f}). "
         "An uneven set teaches a network its favourites: see [balance] in the recipe."
     )
+    if len(ranked) > MOST_BARS:
+        says = f"The {MOST_BARS} most frequent of {says}"
     return _bars("Characters", says, ranked[:MOST_BARS], [SERIES[0]] * MOST_BARS)
 
 
@@ -181,9 +186,13 @@ def _families(facts: Facts) -> Chart:
     near = sum(int(stage["dropped"].get("duplicate", 0)) for stage in facts.stages)
     says = (
         f"{counted(len(facts.families), 'family').replace('familys', 'families')} of faces of one picture and its "
-        f"near-copies, by how many are here. {near:,} near-copies were left out. A family stands in one split."
+        f"near-copies, by how many are here. {_left_out(near)} left out. A family stands in one split."
     )
     return _bars("Families", says, counts, [SERIES[2]] * len(counts))
+
+
+def _left_out(near: int) -> str:
+    return "1 near-copy was" if near == 1 else f"{near:,} near-copies were"
 
 
 def _bars(title: str, says: str, counts: Sequence[tuple[str, int]], colours: Sequence[str]) -> Chart:

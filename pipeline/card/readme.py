@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
-from pipeline.card.facts import Facts
-from pipeline.card.notes import WHOSE, board, note, removal
+from pipeline.card.facts import LISTED, Facts
+from pipeline.card.notes import LICENCE, board, note, removal, whose
 from pipeline.card.text import counted, in_markdown, visible
 from pipeline.labels import ATTRIBUTES
+from pipeline.manifest import MANIFEST
 
 # https://huggingface.co/docs/hub/datasets-cards: sizes as the hub names them.
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 _LARGEST = "n>10M"
+# "other" wants a name, and a link to a file of this name or to the web.
+_LICENCE = ("license: other", "license_name: no-licence-known", f"license_link: {LICENCE}")
 _ARTISTS = 100  # more are in card.html
 _FILES = {
-    "data_manifest.csv": "leads every crop back to its post",
+    "images": "the crops",
+    "data_manifest.csv": "a row for each crop, which leads back to its post",
+    "data_manifest.parquet": "the manifest with its types",
+    "stylegan.zip": "what StyleGAN2-ADA, StyleGAN3 and R3GAN read",
+    "huggingface": "what the `datasets` library reads: the crops by split, with what is known of them",
+    "imagefolder": "the crops by split, in a folder for each class",
+    "webdataset": "the crops in tar files",
+    "faces.npy": "all crops as uint8, N×H×W×3, RGB, {side} pixels a side, in the manifest's order",
+    "labels.npy": "N×{attributes} (1 true, 0 false, -1 unknown), in the order of `labels.json`",
+    "classes.npy": "the class of each crop, by the names in `classes.json`",
     "recipe.toml": "makes the dataset again",
-    "card.html": "is this card with charts and contact sheets",
-    "stylegan.zip": "is what StyleGAN2-ADA, StyleGAN3 and R3GAN read",
-    "data_manifest.parquet": "is the manifest with its types",
-    "imagefolder": "holds the crops in a folder for each class",
-    "huggingface": "is what the datasets library reads",
-    "webdataset": "holds the crops in tar files",
-    "classes.npy": "holds the class of each crop, by the names in `classes.json`",
-    "report.json": "holds the counts of every stage",
+    "report.json": "the counts of every stage",
+    "card.html": "this card with charts and contact sheets",
 }
 
 
@@ -34,7 +41,7 @@ def readme(facts: Facts, contact: str) -> str:
         f"# {in_markdown(facts.name)}: {counted(facts.faces, 'face')}",
         "![A sample of the faces](contact_sheet.png)",
         _what(facts),
-        _table(("split", "faces"), [(name, f"{count:,}") for name, count in sorted(facts.splits.items())]),
+        _table(("split", "faces"), [(in_markdown(name), f"{count:,}") for name, count in facts.shares]),
         "## From where",
         _sources(facts),
         "## How",
@@ -42,7 +49,7 @@ def readme(facts: Facts, contact: str) -> str:
         "## Files",
         _files(facts),
         "## Whose they are",
-        WHOSE,
+        whose(facts),
         *_artists(facts),
         "## Removal",
         removal(in_markdown(contact, 200)),
@@ -52,18 +59,29 @@ def readme(facts: Facts, contact: str) -> str:
 
 def _front_matter(facts: Facts) -> str:
     size = next((name for most, name in _SIZES.items() if facts.faces < most), _LARGEST)
-    lines = ["license: other", f'pretty_name: "{visible(facts.name)}"', "task_categories:"]
+    lines = [*_LICENCE, f'pretty_name: "{visible(facts.name)}"', "task_categories:"]
     lines += ["- unconditional-image-generation", "size_categories:", f"- {size}", "tags:", "- faces", "- kaoset"]
-    if "huggingface" in facts.files:  # else the datasets library would take each picture of the release for a row
-        lines += ["configs:", "- config_name: default", "  data_dir: huggingface"]
-    return "\n".join(["---", *lines, "---"])
+    return "\n".join(["---", *lines, "configs:", "- config_name: default", *_data(facts), "---"])
+
+
+def _data(facts: Facts) -> Iterator[str]:
+    """Say what the `datasets` library shall load: without it, it takes every picture of the release for a row."""
+    for name in ("huggingface", "imagefolder"):
+        if name in facts.files:
+            yield f"  data_dir: {name}"
+            return
+    yield "  data_files:"
+    if facts.faces > LISTED:  # names of a hundred thousand files are no front matter, and images/ knows no splits
+        yield from ("  - split: manifest", f"    path: {MANIFEST}")
+        return
+    for split, _ in facts.shares:
+        yield from (f"  - split: {split}", f"    path: {json.dumps(facts.listed[split])}")
 
 
 def _what(facts: Facts) -> str:
-    dates = f", posted or released {facts.period[0]} to {facts.period[1]}" if facts.period else ""
     return (
         f"Square crops of faces in drawings, {facts.size} pixels a side, from {counted(facts.images, 'image')} of "
-        f"{counted(facts.posts, 'post')}{dates}. Made by kaoset {facts.version} from the recipe `recipe.toml`. "
+        f"{counted(facts.posts, 'post')}{facts.dates}. Made by kaoset {facts.version} from the recipe `recipe.toml`. "
         f"Accepted by a person: {facts.decisions['keep']:,}; by rule: {facts.decisions['rule']:,}."
     )
 
@@ -85,14 +103,14 @@ def _stages(facts: Facts) -> str:
 
 
 def _files(facts: Facts) -> str:
-    told = [f"`{name}` {what}." for name, what in _FILES.items() if name in facts.files or name == "card.html"]
-    if "faces.npy" in facts.files:
-        side = facts.recipe.get("train", {}).get("size", "some")
-        told.append(
-            f"`faces.npy` holds all crops as uint8, N×H×W×3, RGB, {side} px a side, in the manifest's order; "
-            f"`labels.npy` N×{len(ATTRIBUTES)} (1 true, 0 false, -1 unknown) in the order of `labels.json`."
-        )
-    return " ".join([*told, "Pixels are sRGB. `sha256sum -c SHA256SUMS` or `flow verify` checks the folder."])
+    side = facts.recipe.get("train", {}).get("size", "some")
+    rows = [
+        (f"`{name}`", what.format(side=side, attributes=len(ATTRIBUTES)))
+        for name, what in _FILES.items()
+        if name in facts.files or name == "card.html"
+    ]
+    checks = "Pixels are sRGB. `sha256sum -c SHA256SUMS` or `flow verify` checks the folder."
+    return f"{_table(('file', 'what it is'), rows)}\n\n{checks}"
 
 
 def _artists(facts: Facts) -> Iterator[str]:

@@ -8,11 +8,11 @@ from typing import Any
 from pipeline.card.text import in_html
 
 WIDE = 400  # units of the drawing; one is a pixel on a phone
-_LEFT, _MOST = 6, 190  # where the river lies, and its greatest width
-_BRANCH = 236  # where the branches end and their names begin
+_LEFT, _MOST = 6, 108  # where the river lies, and its greatest width
+_BRANCH = 134  # where the branches end and all names begin: what stands beside the river fits, however narrow it is
 _HEAD = 26  # above the branches of a stage, for its name
 _LEAST = 1.5  # so that one of a million is seen
-_LINE = 15  # height of a name
+_LINE = 19  # height of a name
 _GAP = 8  # between two stages
 # What a stage counts; of a stage that is not here, items.
 _UNITS = {
@@ -72,7 +72,7 @@ def _branches(
             f'{left:.1f} {top:.1f}Z"/>'
         )
         yield (
-            f'<text class="reason" x="{_BRANCH + 6}" y="{at + height / 2 + 4:.1f}">{in_html(reason)} '
+            f'<text class="reason" x="{_BRANCH + 6}" y="{at + height / 2 + 5:.1f}">{in_html(reason)} '
             f'<tspan class="count">{count:,}</tspan></text>'
         )
         right, at = left, at + height
@@ -82,7 +82,7 @@ def _name(stage: Mapping[str, Any], top: float) -> str:
     name = str(stage["stage"])
     unit = _UNITS.get(name, "items")
     return (
-        f'<text class="stage" x="{_LEFT + 6}" y="{top + 17:.1f}">{in_html(name)} '
+        f'<text class="stage" x="{_BRANCH + 6}" y="{top + 18:.1f}">{in_html(name)} '
         f'<tspan class="count">{int(stage["seen"]):,} {unit}</tspan></text>'
     )
 

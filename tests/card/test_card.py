@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import pytest
 from cards import make_folder, manifest_row
 
 from pipeline.card import NOTHING_DECIDED, Agreement, write_card
+from pipeline.card.facts import LISTED
 from pipeline.manifest import MANIFEST
-from pipeline.records import Verdict
+from pipeline.records import Reason, Verdict
+from pipeline.run import STAGES
 
 HOSTILE = "<script>alert(1)</script>|](javascript:alert(1))`$x$\u202e&\"'"
 NAME = HOSTILE  # of an artist, a character
@@ -126,10 +129,13 @@ def test_the_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
 
     head = text.split("---\n")
     assert head[0] == ""
-    assert head[1].splitlines() == [
-        *("license: other", 'pretty_name: "faces"', "task_categories:", "- unconditional-image-generation"),
+    assert head[1].splitlines()[:-1] == [
+        *("license: other", "license_name: no-licence-known", "license_link: LICENSE.md"),
+        *('pretty_name: "faces"', "task_categories:", "- unconditional-image-generation"),
         *("size_categories:", "- n<1K", "tags:", "- faces", "- kaoset"),
+        *("configs:", "- config_name: default", "  data_files:", "  - split: train"),
     ]
+    assert "belong to those who made them" in (tmp_path / "r" / "LICENSE.md").read_text()
 
 
 def test_the_datasets_library_finds_the_pictures_by_the_front_matter(tmp_path: Path) -> None:
@@ -145,6 +151,34 @@ def test_the_datasets_library_finds_the_pictures_by_the_front_matter(tmp_path: P
     read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
 
     assert {split: len(rows) for split, rows in read.items()} == {"train": 2, "test": 1}
+
+
+def test_the_datasets_library_finds_the_pictures_that_were_not_made_for_it(tmp_path: Path) -> None:
+    """Of a release with no more than `images/`: each face once and in its split, and no sheet."""
+    datasets = pytest.importorskip("datasets")
+    splits = ["train", "train", "validation", "test"]
+    place = make_folder(tmp_path / "r", [manifest_row(seed, split=split) for seed, split in enumerate(splits)])
+    for stranger in ("contact_sheet.png", "stylegan/00000/img.png"):
+        (place / stranger).parent.mkdir(parents=True, exist_ok=True)
+        (place / stranger).write_bytes(next((place / "images").iterdir()).read_bytes())
+    write_card(place, NOTHING_DECIDED)
+
+    read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
+
+    assert {split: len(rows) for split, rows in read.items()} == {"train": 2, "validation": 1, "test": 1}
+
+
+def test_of_a_large_release_the_datasets_library_loads_the_manifest(tmp_path: Path) -> None:
+    """Where the files are too many to be named: a row for each crop with its file and its split."""
+    datasets = pytest.importorskip("datasets")
+    place = make_folder(tmp_path / "r", [manifest_row(seed) for seed in range(LISTED + 1)])
+    write_card(place, NOTHING_DECIDED)
+
+    read = datasets.load_dataset(str(place), cache_dir=str(tmp_path / "cache"))
+
+    assert {split: sorted(rows["file"]) for split, rows in read.items()} == {
+        "manifest": sorted(f"images/{one.name}" for one in (place / "images").iterdir())
+    }
 
 
 def test_every_count_of_the_report_is_told(tmp_path: Path) -> None:
@@ -202,6 +236,43 @@ def test_crops_link_to_their_posts(tmp_path: Path) -> None:
 
     links = {attrs["href"] for tag, attrs in tags if tag == "a"}
     assert links == {"https://board.invalid/1?a=1&b=2"}
+
+
+FOLDER = 'name = "r"\n[[sources]]\nkind = "folder"\nname = "mine"\npath = "/x"\n'
+
+
+def test_a_release_of_a_folder_says_what_it_cannot_know(tmp_path: Path) -> None:
+    """Its dates are those of files, one month is told once, and there is no page to link to."""
+    rows = [manifest_row(1, post_id="mine:a.png", page_url="mine:a.png", posted_at="2026-11-20T00:00:00+00:00")]
+    told = Reader(_page(make_folder(tmp_path / "r", rows, recipe=FOLDER))).text
+
+    assert "last changed as a file (or dated as was told beside it) in 2026-11." in told
+    assert "link to" not in told
+    assert "posted" not in told
+
+
+def test_what_kaoset_drew_is_said_to_be_nobodys(tmp_path: Path) -> None:
+    """And nowhere that it belongs to those who made it."""
+    recipe = 'name = "r"\n[[sources]]\nkind = "danbooru"\nboard = "sandbox"\n'
+    place = make_folder(tmp_path / "r", [manifest_row(1, post_id="sandbox:1")], recipe=recipe)
+    told = [_page(place), *((place / name).read_text() for name in ("README.md", "LICENSE.md"))]
+
+    assert all("invented names" in text and "those who made them" not in text for text in told)
+
+
+def test_all_names_of_the_river_fit(tmp_path: Path) -> None:
+    """The longest of stages and reasons, with millions, begin beside the river and end before its frame."""
+    place = make_folder(tmp_path / "r", [manifest_row(1)])
+    most = 12_345_678
+    dropped = {reason.value: most for reason in Reason}
+    stages = [{"stage": stage, "seen": most, "kept": most, "dropped": dropped} for stage in STAGES]
+    (place / "report.json").write_text(json.dumps({"kaoset": "1", "stages": stages}))
+
+    texts = re.findall(r'<text class="(?:stage|reason)" x="([\d.]+)"[^>]*>(.*?)</text>', _page(place))
+
+    assert len(texts) == len(STAGES) * (1 + len(Reason))
+    widest = 7.8  # pixels of a letter at 14
+    assert all(float(x) > 134 and float(x) + widest * len(re.sub("<.*?>", "", text)) < 400 for x, text in texts)
 
 
 def test_the_doubtful_come_least_sure_first(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,22 @@ def test_two_releases_differ_by_what_was_decided(data: Path, flow: Flow) -> None
     assert said["recipe"] == {"release.contact": ["", "kim@example.invalid"]}
     told = flow("diff", "sandbox/001", "sandbox/002", "--data", data)
     assert all(word in told.out for word in (rejected[:12], accepted[:12], "release.contact", "rejected by kim"))
+
+
+def test_the_catalog_is_found_by_where_a_release_lies(data: Path, flow: Flow, tmp_path: Path) -> None:
+    """Two folders need no --data; those that were copied elsewhere say once what would help."""
+    rejected = _manifest(data, 1)["crop_sha256"][0]
+    flow("review", "reject", rejected, "--reviewer", "kim", "--data", data)
+    flow(*PUBLISH, "--data", data)
+    releases = data / "releases" / "sandbox"
+    shutil.copytree(releases, tmp_path / "away")
+
+    here = flow("diff", releases / "001", releases / "002", "--data", tmp_path)
+    away = flow("diff", tmp_path / "away" / "001", tmp_path / "away" / "002", "--data", tmp_path)
+
+    assert "review: rejected by kim" in here.out
+    assert away.out.count("name the data folder by --data") == 1
+    assert "rejected by kim" not in away.out
 
 
 def test_the_exit_code_is_that_of_diff(data: Path, flow: Flow) -> None:

@@ -176,10 +176,19 @@ def test_what_wastes_most_comes_first() -> None:
     assert [group[0].name for group in worst_first(groups)] == ["0001", "0000", "0002"]
 
 
+def test_a_page_says_what_it_is_and_how_near_is_compared(folder: Path, flow: Flow) -> None:
+    """By the distance that was asked for, so that a stranger to the command can read it."""
+    flow("duplicates", folder, "--distance", "5")
+
+    page = (flow.home / "duplicates.html").read_text("utf-8")
+    assert "differ by at most 5 of 64 bits" in page
+    assert page.index("with the same drawing") < page.index("<h2>")
+
+
 def test_a_page_holds_so_many_groups_and_the_table_all(tmp_path: Path) -> None:
     """And says where the others are."""
     groups = [[_shot(number), _shot(number, role=Role.DUPLICATE)] for number in range(ON_A_PAGE + 3)]
-    section = Section(title="many", seen=2 * len(groups), groups=groups)
+    section = Section(title="many", seen=2 * len(groups), near="they are alike", groups=groups)
     write_page(tmp_path / "page.html", [section], {})
     write_table(tmp_path / "table.csv", [section])
 
