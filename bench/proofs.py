@@ -21,7 +21,6 @@ from pipeline.store import Store
 
 FILES = "/original/"  # where the board keeps them
 UNDER_WAY_S = 3.0  # before a kill: what was sent then may not have been read
-WRITTEN_S = 0.1  # by then a thread that has read an answer has written it, though others had the processor first
 # All that a catalog remembers, but for when it was written.
 REMEMBERED = {
     "posts": "SELECT id, body FROM posts ORDER BY id",
@@ -76,20 +75,19 @@ class Again:
 def asked_again(host: Host, log: Sequence[Asked], kills: Sequence[float] = ()) -> list[Again]:
     """List the files that were asked for after their last word: whole, or refused for good.
 
-    A program that asks for the next file on a connection has read the answer before, and a moment later has written it
-    down: another of its threads may be the one that asks. So of the answers before a kill only those may have been lost
-    with it that were the last on their connection, or were followed by another a moment before the kill.
+    A program that asks for the next file on a connection has read the answer before. So of the answers before a kill,
+    only those that were the last on their connection may have been lost with it.
 
     Args:
         host: What was asked for.
         log: Its requests by time of arrival.
         kills: When the program was killed, seconds since 1970.
     """
-    next_on = _next_on_its_connection(log)
+    last_on = {asked.client: asked for asked in log}
     found = []
     for post, requests in _by_post(host, log):
         words = [asked for asked in requests if _is_last_word(post, asked)]
-        read = [one for one in words if not _may_be_lost(one, next_on.get(id(one)), kills)]
+        read = [one for one in words if last_on[one.client] is not one or not _before_a_kill(one.at, kills)]
         excused = len(read) < _times(post) or read[_times(post) - 1] is requests[-1]
         if len(words) >= _times(post) and words[_times(post) - 1] is not requests[-1]:
             found.append(Again(post, words[0].status < 300, host.reason(post) is None, excused))
@@ -137,24 +135,6 @@ def _is_last_word(post: PlantedPost, asked: Asked) -> bool:
 
 def _honest(asked: Asked) -> bool:
     return asked.fault in {None, Fault.STALL, Fault.SLOW}
-
-
-def _next_on_its_connection(log: Sequence[Asked]) -> dict[int, Asked]:
-    """Give what was asked next on the same connection, by the identity of what was asked before."""
-    found: dict[int, Asked] = {}
-    last: dict[Any, Asked] = {}
-    for asked in log:
-        if asked.client in last:
-            found[id(last[asked.client])] = asked
-        last[asked.client] = asked
-    return found
-
-
-def _may_be_lost(answer: Asked, following: Asked | None, kills: Sequence[float]) -> bool:
-    """Say whether a kill may have come before an answer was read and written down."""
-    if following is None:
-        return _before_a_kill(answer.at, kills)
-    return any(0 <= kill - following.at < WRITTEN_S for kill in kills)
 
 
 def _before_a_kill(at: float, kills: Sequence[float]) -> bool:
