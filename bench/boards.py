@@ -22,6 +22,7 @@ SIDE = 96  # pixels of the pictures; small, so that many requests cost little
 LOOK_S = 0.005  # how often it is looked whether a kill is due
 SLOW_SHARE = 0.05  # of the files that are fetched by runs that are killed
 JITTER_S = 0.1  # a kill comes up to this long after its moment
+ARRIVE_S = 0.1  # what was sent before a kill comes to the board at most so long after it; no run asks so soon again
 
 Progress = Callable[[str, int, int], None]  # what, done, total
 
@@ -263,9 +264,9 @@ def _kill(recipe: Mapping[str, Any], data: Path, served: Served, kills: int, pos
             while served.count() < due and process.poll() is None:
                 time.sleep(LOOK_S)
             time.sleep(chance.uniform(0, JITTER_S))
-            times.append(time.time())
             process.send_signal(signal.SIGKILL)
             said = process.communicate()[1]
+            times.append(time.time() + ARRIVE_S)
         if process.returncode != -signal.SIGKILL:
             raise WorldError(f"the run ended before kill {turn + 1} of {kills} ({process.returncode}): {said[-200:]}")
     return times
