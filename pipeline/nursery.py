@@ -67,15 +67,8 @@ class Nursery:
         Raises:
             NurseryError: The process is no more, or does not answer.
         """
-        words = ForkingPickler.dumps(needs)
-        with self._asking:
-            self._tell((life, number, bytes(words)))
-            try:
-                for handle in (first, second):
-                    send_handle(self._connection, handle, self._process.pid)
-            except OSError as error:
-                raise NurseryError(str(error)) from error
-            return Child(self._answer(), self)
+        pid: int = self._ask((life, number, bytes(ForkingPickler.dumps(needs))), first, second)
+        return Child(pid, self)
 
     def status(self, pid: int) -> int | None:
         """Say how a child ended: its exit status, or a signal as a negative number; None: it has not.
@@ -83,10 +76,8 @@ class Nursery:
         Raises:
             NurseryError: The process is no more, or does not answer.
         """
-        with self._asking:
-            self._tell(pid)
-            ended: int | None = self._answer()
-            return ended
+        ended: int | None = self._ask(pid)
+        return ended
 
     @property
     def pid(self) -> int:
@@ -99,19 +90,23 @@ class Nursery:
         self._process.kill()
         self._process.wait()
 
-    def _tell(self, words: object) -> None:
-        try:
-            self._connection.send(words)
-        except OSError as error:
-            raise NurseryError(str(error)) from error
-
-    def _answer(self) -> Any:
-        try:
-            if self._connection.poll(_ANSWER_S):
-                return self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise NurseryError(str(error)) from error
-        raise NurseryError(f"no answer in {_ANSWER_S:g} s")
+    def _ask(self, words: object, *handles: int) -> Any:
+        with self._asking:
+            answered = False
+            try:
+                self._connection.send(words)
+                for handle in handles:
+                    send_handle(self._connection, handle, self._process.pid)
+                if not self._connection.poll(_ANSWER_S):
+                    raise NurseryError(f"no answer in {_ANSWER_S:g} s")
+                answer = self._connection.recv()
+                answered = True
+            except (EOFError, OSError) as error:
+                raise NurseryError(str(error)) from error
+            finally:
+                if not answered:  # by Ctrl-C, too: what comes late would be taken for the answer to the next question
+                    self._connection.close()
+        return answer
 
 
 class Child:

@@ -20,6 +20,7 @@ import planted
 import pytest
 
 from pipeline.errors import WorldError
+from pipeline.nursery import Nursery, NurseryError
 from pipeline.workers import Calls, Crashed, TimedOut, Workers
 
 
@@ -403,3 +404,19 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is stopped by Ctrl-C between a question and its answer asks no more: the next question goes to another."""
+    nursery = Nursery()
+    monkeypatch.setattr(nursery._connection, "poll", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        nursery.status(os.getpid())
+
+    with pytest.raises(NurseryError):
+        nursery.status(os.getpid())
+    nursery.close()
+
+
+def _interrupted(_timeout: float) -> bool:
+    raise KeyboardInterrupt
