@@ -17,8 +17,8 @@ from pipeline.catalog import Catalog
 from pipeline.dedup import DropNearDuplicates, DropSameImages, kept_for, look_at, natural, why, worth_of
 from pipeline.errors import RecipeError, UsageError
 from pipeline.folder import DataFolder
-from pipeline.groups import Group, hashes_of_parts, joined
-from pipeline.pixels import BadImage, inspect
+from pipeline.groups import Group, joined
+from pipeline.known import image_at
 from pipeline.recipe import ScrapeSection, load
 from pipeline.records import FaceCrop, Image, Reason, Record
 from pipeline.sources.folder import PICTURES, files_below
@@ -263,26 +263,8 @@ def _looked_through(
 
 
 def _hash(file: tuple[str, Path, object]) -> Image | str:
-    """Say what a file is, in a worker, which a decoder may crash."""
     name, path, _ = file
-    try:
-        data = path.read_bytes()
-        still = inspect(data, max_pixels=MAX_PIXELS, parts=hashes_of_parts)
-    except BadImage as bad:
-        return f"{bad.reason}: {bad.detail}"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return Image(
-        sha256=hashlib.sha256(data).hexdigest(),
-        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        post_id=name,
-        width=still.width,
-        height=still.height,
-        bytes=len(data),
-        format=still.format,
-        phash=still.phash,
-        phashes=still.phashes,
-    )
+    return image_at(path, name, MAX_PIXELS)
 
 
 def _section(found: _Found, distance: int, hashed: Hashed, shown: Display) -> Section:

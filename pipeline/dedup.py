@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pipeline.alike import Alike, Likeness, Look, look, mirrored
 from pipeline.groups import Compare, Forgetful, Group, Judge, Memory, Near, clusters, gather, joined, together
+from pipeline.near import bits
 from pipeline.pixels import BadImage, decode
 from pipeline.records import Box, FaceCrop, Image, Post, Reason, ReviewDecision, Verdict
 from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
@@ -253,7 +254,7 @@ class DropNearDuplicates:
         def same_place(one: int, other: int) -> bool:
             return self._place(ranked[one]).overlap(self._place(ranked[other])) >= SAME_PLACE
 
-        pictures = [int(self.images[crop.detection.image_sha256].phash, 16) for crop in ranked]
+        pictures = [bits(self.images[crop.detection.image_sha256].phash) for crop in ranked]
         nears = [
             _near_of(ranked, self.max_distance),
             Near(pictures, self.max_image_distance, fits=same_place),
@@ -358,8 +359,8 @@ def name_families(
 
 def _near_of(records: Sequence[Image] | Sequence[FaceCrop], max_distance: int) -> Near:
     """Let records be proposed to each other by their hashes, those of their parts, and that of their mirror image."""
-    own = [int(one.phash, 16) for one in records]
-    parts = (tuple(int(part, 16) for part in one.phashes) for one in records)
+    own = [bits(one.phash) for one in records]
+    parts = (tuple(map(bits, one.phashes)) for one in records)
     return Near(own, max_distance, parts=parts, also=((mirrored(value),) for value in own))
 
 

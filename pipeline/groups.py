@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.alike import Alike, Likeness, Look, compare, hashes
-from pipeline.near import near_pairs
+from pipeline.near import near_pairs, to_hex
 from pipeline.pixels import Pixels
 from pipeline.records import Comparison
 
@@ -335,4 +335,4 @@ def together(parts: Iterable[list[int]]) -> Iterator[list[list[int]]]:
 
 def hashes_of_parts(pixels_HWC: Pixels) -> tuple[str, ...]:
     """Hash parts of a picture, each to 16 hexadecimal digits: by them copies that were cut are found."""
-    return tuple(f"{value:016x}" for value in hashes(pixels_HWC)[1:])
+    return tuple(map(to_hex, hashes(pixels_HWC)[1:]))

@@ -7,7 +7,7 @@ is asked, and what it has and the catalog has not, because it was forgotten, is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.catalog import Catalog
 from pipeline.dedup import look_at, natural
 from pipeline.folder import DataFolder
 from pipeline.groups import hashes_of_parts
+from pipeline.near import bits
 from pipeline.near_index import Index
 from pipeline.pixels import BadImage, Pixels, inspect
 from pipeline.records import Image, Reason
@@ -79,7 +80,7 @@ def bring_up_to_date(index: Index, catalog: Catalog) -> int:
     new = index.lacking(catalog.image_names())
     for low in range(0, len(new), ADDED_AT_ONCE):
         images = catalog.images(new[low : low + ADDED_AT_ONCE])
-        rows = [(image.sha256, int(one, 16)) for image in images for one in (image.phash, *image.phashes)]
+        rows = [(image.sha256, bits(one)) for image in images for one in (image.phash, *image.phashes)]
         index.add([sha256 for sha256, _ in rows], np.array([value for _, value in rows], np.uint64))
     return len(new)
 
@@ -129,14 +130,17 @@ class _Task:
     others: tuple[str, ...]
 
 
-def _read(file: Path, max_pixels: int) -> _Given | str:
-    """Decode a picture, once, in a worker, which a decoder may crash."""
-    seen: list[Pixels] = []
+def image_at(
+    file: Path, name: str, max_pixels: int, parts: Callable[[Pixels], tuple[str, ...]] = hashes_of_parts
+) -> Image | str:
+    """Decode a file, once, in a worker, which it may crash; give what it is, or why it is no picture.
 
-    def parts(pixels_HWC: Pixels) -> tuple[str, ...]:
-        seen.append(pixels_HWC)
-        return hashes_of_parts(pixels_HWC)
-
+    Args:
+        file: Anywhere on this machine.
+        name: What it is called in place of a post.
+        max_pixels: Width times height.
+        parts: Gives the hashes of its parts, and is shown its pixels.
+    """
     try:
         data = file.read_bytes()
         still = inspect(data, max_pixels=max_pixels, parts=parts)
@@ -144,13 +148,36 @@ def _read(file: Path, max_pixels: int) -> _Given | str:
         return f"{bad.reason}: {bad.detail}"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    values = tuple(int(one, 16) for one in (still.phash, *still.phashes))
-    return _Given(
+    return Image(
         sha256=hashlib.sha256(data).hexdigest(),
+        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        post_id=name,
         width=still.width,
         height=still.height,
-        hashes=values + tuple(mirrored(one) for one in values),
-        look=look(seen[0]),
+        bytes=len(data),
+        format=still.format,
+        phash=still.phash,
+        phashes=still.phashes,
+    )
+
+
+def _read(file: Path, max_pixels: int) -> _Given | str:
+    seen: list[Look] = []
+
+    def parts(pixels_HWC: Pixels) -> tuple[str, ...]:
+        seen.append(look(pixels_HWC))
+        return hashes_of_parts(pixels_HWC)
+
+    image = image_at(file, file.name, max_pixels, parts)
+    if isinstance(image, str):
+        return image
+    values = tuple(map(bits, (image.phash, *image.phashes)))
+    return _Given(
+        sha256=image.sha256,
+        width=image.width,
+        height=image.height,
+        hashes=values + tuple(map(mirrored, values)),
+        look=seen[0],
     )
 
 

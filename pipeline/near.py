@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -31,27 +31,20 @@ Hashes = NDArray[np.uint64]
 _Pairs = tuple[Places, Places]
 
 
-def bits(words: Sequence[str]) -> Hashes:
-    """Read hashes as imagehash writes them.
-
-    Args:
-        words: 16 hexadecimal digits each; the first bit of ``imagehash.ImageHash.hash`` is the highest.
-
-    Returns:
-        (N,) uint64.
+def bits(word: str) -> int:
+    """Read a hash as imagehash writes it: the first bit of ``imagehash.ImageHash.hash`` is the highest of 64.
 
     Raises:
-        ValueError: A word is no hash of 64 bits.
+        ValueError: The word is no hash of 64 bits.
     """
-    for word in words:
-        if not HASH.fullmatch(word):
-            raise ValueError(f"{word[:40]!r}: no perceptual hash of 64 bits; give 16 hexadecimal digits")
-    return np.frombuffer(bytes.fromhex("".join(words)), ">u8").astype(np.uint64)
+    if not HASH.fullmatch(word):
+        raise ValueError(f"{word[:40]!r}: no perceptual hash of 64 bits; give 16 hexadecimal digits")
+    return int(word, 16)
 
 
-def to_hex(hashes: Hashes) -> list[str]:
-    """Write hashes as imagehash does: ``imagehash.hex_to_hash`` reads each."""
-    return [f"{value:016x}" for value in hashes.tolist()]
+def to_hex(value: int) -> str:
+    """Write a hash of 64 bits as imagehash does: ``imagehash.hex_to_hash`` reads it."""
+    return f"{value:016x}"
 
 
 def near_pairs(hashes: Hashes, max_distance: int) -> NDArray[np.int64]:

@@ -97,18 +97,18 @@ def test_fewer_than_two_hashes_have_no_pair(hashes: list[int]) -> None:
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
 def test_hashes_are_written_as_imagehash_writes_them(values: list[int]) -> None:
     """What we write, imagehash reads and writes again as it was; what it writes, we read."""
-    words = to_hex(np.array(values, np.uint64))
+    words = [to_hex(value) for value in values]
     theirs = [str(imagehash.hex_to_hash(word)) for word in words]
 
     assert theirs == words
-    assert bits(theirs).tolist() == values
+    assert [bits(word) for word in theirs] == values
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_distance_is_that_of_imagehash(one: int, other: int) -> None:
     """Two hashes are near from the distance on that imagehash gives them."""
     hashes = np.array([one, other], np.uint64)
-    mine, theirs = (imagehash.hex_to_hash(word) for word in to_hex(hashes))
+    mine, theirs = (imagehash.hex_to_hash(word) for word in (to_hex(one), to_hex(other)))
 
     assert near_pairs(hashes, int(mine - theirs)).tolist() == [[0, 1]]
     assert near_pairs(hashes, max(0, int(mine - theirs) - 1)).tolist() == ([[0, 1]] if one == other else [])
@@ -120,4 +120,4 @@ def test_distance_is_that_of_imagehash(one: int, other: int) -> None:
 def test_what_is_no_hash_is_named(word: str) -> None:
     """A word that is not 16 hexadecimal digits is refused, with the word."""
     with pytest.raises(ValueError, match="no perceptual hash of 64 bits"):
-        bits(["0" * 16, word, "f" * 16])
+        bits(word)
