@@ -35,10 +35,13 @@ app = typer.Typer(
     epilog="Example: flow run build-dataset sandbox",
 )
 run = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run a flow now.")
-review = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Decide on the crops that wait for a person.")
+review = typer.Typer(
+    rich_markup_mode=None,
+    help="Decide on the crops that wait for a person, in the browser; or one by one with the commands below.",
+)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure how well faces are found.")
 app.add_typer(run, name="run", epilog="Example: flow run build-dataset my.toml --limit 500")
-app.add_typer(review, name="review", epilog="Example: flow review list; flow review keep 3fa9c1")
+app.add_typer(review, name="review", epilog="Example: flow review --reviewer kim")
 app.add_typer(bench, name="bench", epilog="Example: flow bench faces --truth labels.csv")
 
 Data = Annotated[Path, typer.Option("--data", envvar="KAOSET_DATA", help="The folder that holds everything.")]
@@ -265,6 +268,74 @@ def train_detector(
     print(f"detector: {trained.path} ({trained.steps} steps, {trained.bytes:,} bytes)")
     if not trained.finished:
         raise StoppedError("stopped; what was learnt so far is kept, and the same command begins anew")
+
+
+@review.callback(invoke_without_command=True)
+def review_page(
+    context: typer.Context,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    reviewer: Annotated[str, typer.Option(envvar="KAOSET_REVIEWER", help="Who decides; you, if nobody is named.")] = "",
+    recipe: Annotated[str | None, typer.Option(help="Only the crops of this recipe.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Without: 8377, or that of the last time; 0: any free one.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Another address than this machine's own lets others in who have the start URL.")
+    ] = "127.0.0.1",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the start URL.")] = False,
+    no_seeds: Annotated[
+        bool, typer.Option("--no-seeds", help="Show no known-false crops, which measure attention.")
+    ] = False,
+) -> None:
+    """Show the crops that wait in the browser: all are good but those that you mark; Enter commits a page."""
+    if context.invoked_subcommand is not None:
+        return
+    from flows.review import open_page
+
+    _refuse_empty(data, catalog)
+    open_page(
+        data,
+        catalog,
+        reviewer=reviewer or getpass.getuser(),
+        host=host,
+        port=port,
+        recipe=recipe,
+        seeds=not no_seeds,
+        browser=not no_browser,
+        say=lambda line: typer.echo(line, err=True),
+    )
+
+
+@review.command("export", epilog="Example: flow review export decisions.jsonl")
+def review_export(
+    file: Annotated[Path | None, typer.Argument(help="Without: to the screen.")] = None,
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+) -> None:
+    """Write all decisions, undone ones too, as JSON lines that say themselves which face they are about."""
+    from flows.review import export
+
+    _refuse_empty(data, catalog)
+    count = export(data, catalog, file)
+    if file is not None:
+        print(f"{file}: {counted(count, 'decision')}")
+
+
+@review.command("import", epilog="Example: flow review import decisions.jsonl")
+def review_import(
+    file: Annotated[Path, typer.Argument(help="What `flow review export` wrote, here or elsewhere.")],
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+) -> None:
+    """Take in decisions of another data folder; those that are known already are not taken twice."""
+    from flows.review import take_in
+
+    _refuse_empty(data, catalog)
+    new, known = take_in(data, catalog, file)
+    print(
+        f"{counted(new, 'decision')} taken in, {known} known already; `flow run publish-dataset` makes a release of it"
+    )
 
 
 @review.command("list", epilog="Example: flow review list --json | jq -r .[].path")

@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from pipeline.errors import CatalogError
+from pipeline.decided import in_force, standing
+from pipeline.errors import CatalogError, ConflictError
 from pipeline.records import (
+    Batch,
     Comparison,
     Detection,
     FaceCrop,
@@ -27,6 +29,7 @@ from pipeline.records import (
     GivenSplit,
     HostCount,
     Image,
+    Operation,
     Post,
     Reason,
     Record,
@@ -35,13 +38,16 @@ from pipeline.records import (
     utc,
 )
 from pipeline.schema import (
+    BATCHES,
     COMPARISONS,
     CURSORS,
     DECISIONS,
     FAMILIES,
     FORGOTTEN,
     HOSTS,
+    LEASES,
     LISTINGS,
+    OPERATIONS,
     OUTCOMES,
     OUTPUTS,
     POSTS,
@@ -98,12 +104,13 @@ class Catalog:
     Args:
         url: An SQLAlchemy URL, or the path of an SQLite file.
         clock: Gives the time, aware.
+        durable: What is written outlives a power failure, too, for a few milliseconds more each time.
 
     Raises:
         CatalogError: It cannot be opened, or was written by a newer kaoset.
     """
 
-    def __init__(self, url: str | Path, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, url: str | Path, clock: Callable[[], datetime] = _utc_now, *, durable: bool = False) -> None:
         self._clock = clock
         try:
             address = sa.make_url(url) if isinstance(url, str) and "://" in url else _sqlite(Path(url))
@@ -116,7 +123,7 @@ class Catalog:
         except ModuleNotFoundError as error:
             raise CatalogError(f"{self._shown}: no driver ({error.name}); pip install 'kaoset[postgres]'") from error
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _pragmas)
+            sa.event.listen(self._engine, "connect", _durable_pragmas if durable else _pragmas)
         with self._transaction() as connection:
             prepare(connection, self._shown)
 
@@ -354,14 +361,33 @@ class Catalog:
             found.update((crop.sha256, crop) for crop in last.values())
         return sorted(found.values(), key=lambda crop: (crop.detection.score, crop.sha256))
 
-    def _last_marks(self, stage: str) -> list[dict[str, str]]:
-        """Find how each recipe configured its stages, in their order, when it last ran this one."""
-        last: dict[str, dict[str, str]] = {}
+    def last_runs(self, stage: str) -> dict[str, tuple[int, dict[str, str]]]:
+        """Return for each recipe the last run that came to this stage: its number, how it configured its stages."""
+        last: dict[str, tuple[int, dict[str, str]]] = {}
         for run in self.runs(last=None):
             marks = {report["stage"]: report.get("fingerprint", "") for report in run["reports"]}
             if stage in marks:
-                last.setdefault(run["recipe"], marks)
-        return list(last.values())
+                last.setdefault(run["recipe"], (run["seq"], marks))
+        return last
+
+    def bodies(self, stage: str, fingerprint: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give what a stage made, a few thousand at a time: the item, and the JSON of each record, not yet read."""
+        columns = (OUTPUTS.c.item, OUTPUTS.c.position, OUTPUTS.c.body)
+        query = sa.select(*columns).where(*_are(OUTPUTS, stage=stage, fingerprint=fingerprint))
+        query = query.order_by(OUTPUTS.c.item, OUTPUTS.c.position).limit(PAGE)
+        last = ("", -1)
+        while True:
+            beyond = sa.tuple_(OUTPUTS.c.item, OUTPUTS.c.position) > sa.tuple_(*map(sa.literal, last))
+            with self._transaction() as connection:
+                rows = connection.execute(query.where(beyond)).all()
+            yield from ((row.item, _load(row.body)) for row in rows)
+            if len(rows) < PAGE:
+                return
+            last = (rows[-1].item, rows[-1].position)
+
+    def _last_marks(self, stage: str) -> list[dict[str, str]]:
+        """Find how each recipe configured its stages, in their order, when it last ran this one."""
+        return [marks for _, marks in self.last_runs(stage).values()]
 
     def _under_way(self, stage: str) -> set[str]:
         """Find how a stage is configured that has not reported yet, or was killed before: as it judged last."""
@@ -373,37 +399,148 @@ class Catalog:
 
     def decide(self, decisions: Sequence[ReviewDecision]) -> None:
         """Append what a person said; nothing is ever changed or removed."""
-        rows = [{"crop_sha256": one.crop_sha256, "body": _dump(one)} for one in decisions]
         with self._transaction() as connection:
-            connection.execute(sa.insert(DECISIONS), rows)
+            connection.execute(sa.insert(DECISIONS), [_decision_row(one) for one in decisions])
 
     def decisions(self) -> dict[str, ReviewDecision]:
-        """Return the decision that stands for each crop; a row without verdict takes back the one before it."""
-        with self._transaction() as connection:
-            bodies = connection.scalars(sa.select(DECISIONS.c.body).order_by(DECISIONS.c.seq)).all()
-        standing: dict[str, list[ReviewDecision]] = {}
-        for body in bodies:
-            decision = ReviewDecision.from_json(_load(body))
-            stack = standing.setdefault(decision.crop_sha256, [])
-            if decision.verdict is not None:
-                stack.append(decision)
-            elif stack:
-                stack.pop()
-        return {crop: stack[-1] for crop, stack in standing.items() if stack}
+        """Return the decision that stands for each crop; a row without verdict takes another back."""
+        return {crop: in_force(stack) for crop, stack in standing(self.all_decisions()).items()}
 
     def all_decisions(self) -> list[ReviewDecision]:
         """Return whatever was decided, in its order, also what was taken back or decided anew."""
+        return self.decided_since(0)[1]
+
+    def decided_since(self, seq: int) -> tuple[int, list[ReviewDecision]]:
+        """Return what was decided after the row of that number, in its order, and the number of the last row.
+
+        Rows are numbered as they are begun, and may be seen in another order where several programs write to one
+        PostgreSQL; there such rows wait for each other.
+        """
+        query = sa.select(DECISIONS.c.seq, DECISIONS.c.body).where(DECISIONS.c.seq > seq).order_by(DECISIONS.c.seq)
         with self._transaction() as connection:
-            bodies = connection.scalars(sa.select(DECISIONS.c.body).order_by(DECISIONS.c.seq)).all()
-        return [ReviewDecision.from_json(_load(body)) for body in bodies]
+            rows = connection.execute(query).all()
+        return (rows[-1].seq if rows else seq), [ReviewDecision.from_json(_load(row.body)) for row in rows]
+
+    def decisions_on(self, crop: str) -> list[ReviewDecision]:
+        """Return whatever was decided on one crop, in its order."""
+        return self._decisions(DECISIONS.c.crop_sha256 == crop)
+
+    def decisions_of(self, operation: str) -> list[ReviewDecision]:
+        """Return the decisions that are parts of one operation, in their order."""
+        return self._decisions(DECISIONS.c.op == operation)
+
+    def _decisions(self, which: sa.ColumnElement[bool]) -> list[ReviewDecision]:
+        query = sa.select(DECISIONS.c.body).where(which).order_by(DECISIONS.c.seq)
+        with self._transaction() as connection:
+            return [ReviewDecision.from_json(_load(body)) for body in connection.scalars(query)]
 
     def last_decided(self) -> str | None:
         """Return the crop whose decision was the last that still stands, for an undo without a name."""
-        standing = self.decisions()
+        decisions = self.decisions()
         query = sa.select(DECISIONS.c.crop_sha256).order_by(DECISIONS.c.seq.desc())
         with self._transaction() as connection:
             crops = connection.scalars(query).all()
-        return next((crop for crop in crops if crop in standing), None)
+        return next((crop for crop in crops if crop in decisions), None)
+
+    # --- what people do -----------------------------------------------------------------------------------------
+
+    def operate(self, operation: Operation, decisions: Sequence[ReviewDecision], digest: str) -> bool:
+        """Append an operation and its decisions, both or neither; the same sent again is no news.
+
+        Args:
+            operation: Named by whoever did it.
+            decisions: Its parts, which name it in `op`.
+            digest: Of what was asked.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            ConflictError: Something else was done under that name.
+        """
+        row = {"id": operation.id, "reviewer": operation.reviewer, "digest": digest, "body": _dump(operation)}
+        with self._transaction() as connection:
+            # Written first, so that the same one that comes at the same time waits here until this is whole.
+            new = connection.execute(
+                _insert(connection, OPERATIONS).values(**row).on_conflict_do_nothing(index_elements=["id"])
+            ).rowcount
+            known = sa.select(OPERATIONS.c.digest).where(OPERATIONS.c.id == operation.id)
+            if not new:
+                if connection.scalar(known) != digest:
+                    raise ConflictError(f"{operation.id}: another thing was done under this name; do it anew")
+                return False
+            if connection.dialect.name == "postgresql":  # so that the rows are seen in the order of their numbers
+                connection.exec_driver_sql("LOCK TABLE decisions IN EXCLUSIVE MODE")
+            for some in _batches(decisions, PAGE):
+                connection.execute(sa.insert(DECISIONS), [_decision_row(one) for one in some])
+        return True
+
+    def operation(self, operation: str) -> Operation | None:
+        """Return what was done under that name."""
+        query = sa.select(OPERATIONS.c.body).where(OPERATIONS.c.id == operation)
+        with self._transaction() as connection:
+            body = connection.scalar(query)
+        return None if body is None else Operation.from_json(_load(body))
+
+    def operations(self, reviewer: str | None = None, last: int | None = None) -> list[Operation]:
+        """Return what a reviewer, or everybody, did, newest first; None: all."""
+        query = sa.select(OPERATIONS.c.body).order_by(OPERATIONS.c.seq.desc()).limit(last)
+        if reviewer is not None:
+            query = query.where(OPERATIONS.c.reviewer == reviewer)
+        with self._transaction() as connection:
+            return [Operation.from_json(_load(body)) for body in connection.scalars(query)]
+
+    def open_batch(self, batch: Batch) -> None:
+        """Remember which crops somebody was given."""
+        with self._transaction() as connection:
+            connection.execute(sa.insert(BATCHES).values(id=batch.id, body=_dump(batch)))
+
+    def batch(self, batch: str) -> Batch | None:
+        """Return the page of that name."""
+        with self._transaction() as connection:
+            body = connection.scalar(sa.select(BATCHES.c.body).where(BATCHES.c.id == batch))
+        return None if body is None else Batch.from_json(_load(body))
+
+    def claim(self, crops: Iterable[str], batch: str, until: datetime) -> set[str]:
+        """Lease crops to a page, and return those that it has now: what another page has it does not get."""
+        now, found = self._now(), set[str]()
+        with self._transaction() as connection:
+            for some in _batches(sorted(set(crops)), AT_ONCE // 3):  # in one order, so that no two block each other
+                insert = _insert(connection, LEASES)
+                rows = [{"crop": crop, "batch": batch, "until": _text(until)} for crop in some]
+                put = insert.values(rows).on_conflict_do_update(
+                    index_elements=["crop"],
+                    set_={"batch": insert.excluded.batch, "until": insert.excluded.until},
+                    where=(LEASES.c.until < now) | (LEASES.c.batch == batch),
+                )
+                found.update(connection.scalars(put.returning(LEASES.c.crop)))
+        return found
+
+    def release(self, batch: str) -> None:
+        """Let other pages have the crops of one."""
+        with self._transaction() as connection:
+            connection.execute(sa.delete(LEASES).where(LEASES.c.batch == batch))
+
+    def leased(self) -> dict[str, str]:
+        """Return which crops are leased just now, and to which page."""
+        query = sa.select(LEASES.c.crop, LEASES.c.batch).where(LEASES.c.until >= self._now())
+        with self._transaction() as connection:
+            return {row.crop: row.batch for row in connection.execute(query)}
+
+    def face_crops(self, sha256s: Iterable[str]) -> dict[str, FaceCrop]:
+        """Return crops by their SHA-256, as they were made last."""
+        found: dict[str, FaceCrop] = {}
+        with self._transaction() as connection:
+            for some in _batches(sorted(set(sha256s)), AT_ONCE):
+                query = sa.select(OUTPUTS.c.sha256, OUTPUTS.c.body).where(
+                    OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == FaceCrop.__name__
+                )
+                for sha256, body in connection.execute(query.order_by(OUTPUTS.c.stage, OUTPUTS.c.fingerprint)):
+                    crop = FaceCrop.from_json(_load(body))
+                    # What a later stage made of it knows its family.
+                    if sha256 not in found or crop.family or not found[sha256].family:
+                        found[sha256] = crop
+        return found
 
     # --- splits -------------------------------------------------------------------------------------------------
 
@@ -658,15 +795,28 @@ def _pragmas(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
+def _durable_pragmas(connection: Any, record: object) -> None:
+    _pragmas(connection, record)
+    connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits when the power fails
+
+
 def _put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     """Write *rows* over those with the same key; in the order of the keys, so that no two writers block each other."""
     if not rows:
         return
-    insert = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    insert = _insert(connection, table)
     key = [column.name for column in table.primary_key]
     rest = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in key}
     put = insert.on_conflict_do_update(index_elements=key, set_=rest) if rest else insert.on_conflict_do_nothing()
     connection.execute(put, sorted(rows, key=lambda row: [row[name] for name in key]))
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _decision_row(decision: ReviewDecision) -> dict[str, str]:
+    return {"crop_sha256": decision.crop_sha256, "body": _dump(decision), "op": decision.op}
 
 
 def _forget_changed(connection: sa.Connection, bodies: Mapping[str, str]) -> None:

@@ -2,7 +2,8 @@
 
     KaosetError
     ├── UsageError         the person asked for something that cannot be: exit code 2
-    │   └── RecipeError    a recipe does not say what it must
+    │   ├── RecipeError    a recipe does not say what it must
+    │   └── ConflictError  something else has come first
     ├── WorldError         the machine or the network cannot do it now: exit code 1
     │   ├── StoreError     the data folder cannot be read or written
     │   ├── CatalogError   the catalog cannot be opened, is locked, or contradicts itself
@@ -31,6 +32,10 @@ class UsageError(KaosetError):
 
 class RecipeError(UsageError):
     """A recipe, or one of its fields, is wrong."""
+
+
+class ConflictError(UsageError):
+    """It was overtaken by something else, so that asking again the same would not help."""
 
 
 class WorldError(KaosetError):

@@ -278,11 +278,61 @@ class ReviewDecision(Record):
     """What somebody said of a crop; append-only: undo is another row."""
 
     crop_sha256: str
-    verdict: Verdict | None  # None: the last decision is taken back
-    label: str | None = None
+    verdict: Verdict | None  # None: a decision is taken back
+    label: str | None = None  # None says nothing of it, so that an earlier one stands; "" takes it away
     reviewer: str = ""
-    via: str = "cli"
+    via: str = "cli"  # cli, explicit, grid (left as it was), family (a near-copy), bulk, audit, second, label, import
     decided_at: datetime
+    op: str = ""  # the operation that it is a part of; "": it is one by itself
+    undoes: str = ""  # without a verdict: the operation that is taken back; "": the last one
+    # Which face that is, also when it is cut anew or comes in another copy; "" and None: an older kaoset did not say.
+    image_sha256: str = ""
+    box: Box | None = None
+    phash: str = ""
+    family: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation(Record):
+    """One thing that a person did: a page, one crop, a label, much at once, an undo, an import; append-only."""
+
+    id: str  # made by whoever did it, so that the same sent twice is one
+    kind: str  # page, single, label, bulk, undo, import
+    reviewer: str
+    at: datetime
+    undoes: str = ""
+    batch: str = ""
+    ranker: str = ""  # the order in which its crops were shown
+    dwell_ms: int = 0  # how long they were looked at
+    late: bool = False  # the lease had ended
+    seeds_shown: int = 0  # crops among them that are known to be no faces
+    seeds_caught: int = 0
+    population: int = 0  # of an audit: how many crops nobody had looked at
+    about: str = ""  # more, as JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchItem(Record):
+    """A crop on a page, and what is decided with it."""
+
+    crop: str  # SHA-256
+    members: tuple[str, ...]  # near-copies, the crop itself among them
+    seed: bool = False  # known to be no face; it measures attention and never becomes a decision
+    second: bool = False  # somebody else has decided on it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch(Record):
+    """A page of crops that one reviewer was given; append-only."""
+
+    id: str
+    kind: str  # page or audit
+    reviewer: str
+    at: datetime
+    ranker: str = ""
+    filters: str = ""
+    population: int = 0
+    items: tuple[BatchItem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pipeline.errors import CatalogError
 
-SCHEMA = 3
+SCHEMA = 4
 
 _META = sa.MetaData()
 ABOUT = sa.Table("about", _META, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
@@ -62,7 +62,31 @@ DECISIONS = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("crop_sha256", sa.String, nullable=False, index=True),
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("op", sa.String, nullable=False, server_default="", index=True),  # the operation that it is a part of
     sqlite_autoincrement=True,
+)
+OPERATIONS = sa.Table(
+    "operations",
+    _META,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String, nullable=False, unique=True),
+    sa.Column("reviewer", sa.String, nullable=False, index=True),
+    sa.Column("digest", sa.String, nullable=False),  # of what was asked, so that the same is known again
+    sa.Column("body", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+BATCHES = sa.Table(
+    "batches",
+    _META,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+LEASES = sa.Table(
+    "leases",
+    _META,
+    sa.Column("crop", sa.String, primary_key=True),
+    sa.Column("batch", sa.String, nullable=False, index=True),
+    sa.Column("until", sa.String, nullable=False),
 )
 RUNS = sa.Table(
     "runs",
@@ -121,21 +145,27 @@ COMPARISONS = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
 )
 
-_REFUSE_SQLITE = """CREATE TRIGGER decisions_{what} BEFORE {what} ON decisions
-BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END"""
-_REFUSE_POSTGRES = """CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-$$BEGIN RAISE EXCEPTION 'decisions are append-only'; END$$;
-CREATE TRIGGER decisions_fixed BEFORE UPDATE OR DELETE ON decisions FOR EACH ROW EXECUTE FUNCTION refuse_change()"""
+_REFUSE_SQLITE = """CREATE TRIGGER {table}_{what} BEFORE {what} ON {table}
+BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"""
+_REFUSE_POSTGRES = """CREATE OR REPLACE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE EXCEPTION '{table} are append-only'; END$$;
+CREATE TRIGGER {table}_fixed BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_{table}()"""
 
 
-def _on_create(dialect: str, statement: str) -> None:
-    ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
-    sa.event.listen(DECISIONS, "after_create", ddl)
+def _append_only(table: sa.Table) -> None:
+    """Let the database itself refuse to change or to remove what people did."""
+    statements = [
+        ("sqlite", _REFUSE_SQLITE.format(table=table.name, what="UPDATE")),
+        ("sqlite", _REFUSE_SQLITE.format(table=table.name, what="DELETE")),
+        ("postgresql", _REFUSE_POSTGRES.format(table=table.name)),
+    ]
+    for dialect, statement in statements:
+        ddl = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+        sa.event.listen(table, "after_create", ddl)
 
 
-_on_create("sqlite", _REFUSE_SQLITE.format(what="UPDATE"))
-_on_create("sqlite", _REFUSE_SQLITE.format(what="DELETE"))
-_on_create("postgresql", _REFUSE_POSTGRES)
+for _table in (DECISIONS, OPERATIONS, BATCHES):
+    _append_only(_table)
 
 
 def prepare(connection: sa.Connection, shown: str) -> None:
@@ -194,4 +224,10 @@ def _to_3(_connection: sa.Connection) -> None:
     """Families, comparisons, splits and what is forgotten have tables, made by now; an older kaoset is kept out."""
 
 
-_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2, 3: _to_3}
+def _to_4(connection: sa.Connection) -> None:
+    """Decisions are found by the operation that they are a part of."""
+    connection.exec_driver_sql("ALTER TABLE decisions ADD COLUMN op VARCHAR NOT NULL DEFAULT ''")
+    connection.exec_driver_sql("CREATE INDEX ix_decisions_op ON decisions (op)")
+
+
+_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {2: _to_2, 3: _to_3, 4: _to_4}

@@ -30,4 +30,4 @@ def write_card(folder: Path, agreed: Agreement) -> None:
     html = page(facts, agreed, charts(facts), sheets(facts, folder), contact)
     write_atomically(folder / LICENCE, f"{whose(facts)}\n".encode())
     write_atomically(folder / "card.html", html.encode())
-    write_atomically(folder / "README.md", readme(facts, contact).encode())
+    write_atomically(folder / "README.md", readme(facts, agreed, contact).encode())

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
+from pipeline.decided import at_most, in_force, standing
 from pipeline.records import ReviewDecision, Verdict
 
 NOBODY = "somebody"  # who decided without saying a name
+UNSEEN = frozenset({"bulk"})  # ways to decide on many without looking at each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,22 @@ class Agreement:
     reviewers: Mapping[str, int] = field(default_factory=dict)  # crops that each has decided on, most first
     seen_twice: int = 0  # pairs of reviewers who decided on one crop
     agreed_twice: int = 0  # those of them who said the same
+    kappa: float | None = None  # how far they agree beyond chance, 1 at most; None: nobody can tell
+    unseen: int = 0  # crops that were let through without anybody having looked, those of the sample among them
+    audited: int = 0  # of these, how many were drawn by chance and shown to a person
+    audited_false: int = 0  # of those, how many were no faces
+
+    @property
+    def audit(self) -> str:
+        """Say in a sentence or two what the sample of what nobody had looked at tells; "" where none was drawn."""
+        if not self.audited:
+            return ""
+        share = at_most(self.audited_false, self.audited)
+        no_faces = f"{self.audited_false:,} of them {'was no face' if self.audited_false == 1 else 'were no faces'}"
+        return (
+            f"Of {self.unseen:,} crops that nobody had looked at, {self.audited:,} were drawn by chance and shown to a "
+            f"person: {no_faces}. So at most {share:.1%} of the others are none, with 95 % certainty."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values."""
@@ -42,6 +60,11 @@ class Agreement:
             reviewers={str(name): int(count) for name, count in body["reviewers"].items()},
             seen_twice=int(body["seen_twice"]),
             agreed_twice=int(body["agreed_twice"]),
+            # An older kaoset did not count these.
+            kappa=None if body.get("kappa") is None else float(body["kappa"]),
+            unseen=int(body.get("unseen", 0)),
+            audited=int(body.get("audited", 0)),
+            audited_false=int(body.get("audited_false", 0)),
         )
 
 
@@ -55,29 +78,57 @@ def agreement(decisions: Iterable[ReviewDecision], sure: Mapping[str, bool]) -> 
         decisions: All that was ever decided, in its order; a row without verdict takes back the one before it.
         sure: Whether the rule would have accepted a crop, by its SHA-256; of other crops nothing is counted.
     """
-    standing: dict[str, list[ReviewDecision]] = {}
-    for one in decisions:
-        if one.crop_sha256 not in sure:
-            continue
-        said = standing.setdefault(one.crop_sha256, [])
-        if one.verdict is not None:
-            said.append(one)
-        elif said:
-            said.pop()
+    stacks = standing(one for one in decisions if one.crop_sha256 in sure)
     by_rule: dict[bool, Counter[Verdict]] = {True: Counter(), False: Counter()}
     reviewers: Counter[str] = Counter()
-    seen = agreed = 0
-    for crop, said in standing.items():
-        last = {one.reviewer or NOBODY: one.verdict for one in said if one.verdict}
+    pairs: Counter[tuple[Verdict, Verdict]] = Counter()
+    for crop, stack in stacks.items():
+        last = {one.reviewer or NOBODY: one.verdict for one in stack if one.verdict}
         reviewers.update(last.keys())
-        pairs = [one == other for one, other in combinations(last.values(), 2)]
-        seen, agreed = seen + len(pairs), agreed + sum(pairs)
-        if said and said[-1].verdict:
-            by_rule[sure[crop]][said[-1].verdict] += 1
+        pairs.update((last[one], last[other]) for one, other in combinations(sorted(last), 2))
+        if stack[-1].verdict:
+            by_rule[sure[crop]][stack[-1].verdict] += 1
+    drawn = [stack[-1].verdict for stack in stacks.values() if any(one.via == "audit" for one in stack)]
+    unseen = sum(accepted and crop not in stacks for crop, accepted in sure.items())
+    unseen += sum(in_force(stack).verdict is Verdict.KEEP and not _looked_at(stack) for stack in stacks.values())
     return Agreement(
         sure=dict(sorted(by_rule[True].items())),
         unsure=dict(sorted(by_rule[False].items())),
         reviewers=dict(sorted(reviewers.items(), key=lambda pair: (-pair[1], pair[0]))),
-        seen_twice=seen,
-        agreed_twice=agreed,
+        seen_twice=sum(pairs.values()),
+        agreed_twice=sum(count for (one, other), count in pairs.items() if one == other),
+        kappa=kappa(pairs),
+        unseen=unseen + len(drawn),
+        audited=len(drawn),
+        audited_false=drawn.count(Verdict.REJECT),
     )
+
+
+def kappa(pairs: Mapping[tuple[Verdict, Verdict], int]) -> float | None:
+    """Give how far two agree beyond what they would by chance: 1 at most, 0 where it is chance alone.
+
+    Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement 20 (1960).
+
+    Args:
+        pairs: How often the one and the other said what.
+
+    Returns:
+        None where nothing was said by both, or both always said the same one word.
+    """
+    total = sum(pairs.values())
+    if not total:
+        return None
+    ones: Counter[Verdict] = Counter()
+    others: Counter[Verdict] = Counter()
+    for (one, other), count in pairs.items():
+        ones[one] += count
+        others[other] += count
+    by_chance = sum(ones[word] * others[word] for word in Verdict) / total**2
+    if by_chance == 1:
+        return None
+    same = sum(count for (one, other), count in pairs.items() if one == other) / total
+    return round((same - by_chance) / (1 - by_chance), 4)
+
+
+def _looked_at(stack: Iterable[ReviewDecision]) -> bool:
+    return any(one.via not in UNSEEN for one in stack)

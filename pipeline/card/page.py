@@ -166,8 +166,10 @@ def _agreed(agreement: Agreement) -> str:
     said = [f"Of {counted(sure, 'decided crop')} that the rule would accept people kept {right:,}."] if sure else []
     if agreement.seen_twice:
         share = agreement.agreed_twice / agreement.seen_twice
-        said.append(f"Two reviewers said the same {share:.0%} of the {agreement.seen_twice:,} times they saw one crop.")
-    return " ".join([*said, "Who decided on how many:"])
+        beyond = "" if agreement.kappa is None else f" (Cohen's kappa {agreement.kappa:.2f})"
+        times = f"{agreement.seen_twice:,} times they saw one crop"
+        said.append(f"Two reviewers said the same {share:.0%} of the {times}{beyond}.")
+    return " ".join([*said, agreement.audit, "Who decided on how many:"])
 
 
 def _artists(facts: Facts) -> str:

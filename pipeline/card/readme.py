@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from pipeline.card.agreement import Agreement
 from pipeline.card.facts import LISTED, Facts
 from pipeline.card.notes import LICENCE, board, note, removal, whose
 from pipeline.card.text import counted, in_markdown, visible
@@ -34,13 +35,14 @@ _FILES = {
 }
 
 
-def readme(facts: Facts, contact: str) -> str:
+def readme(facts: Facts, agreement: Agreement, contact: str) -> str:
     """Write the card of a release."""
     parts = [
         _front_matter(facts),
         f"# {in_markdown(facts.name)}: {counted(facts.faces, 'face')}",
         "![A sample of the faces](contact_sheet.png)",
         _what(facts),
+        *([agreement.audit] if agreement.audit else []),
         _table(("split", "faces"), [(in_markdown(name), f"{count:,}") for name, count in facts.shares]),
         "## From where",
         _sources(facts),

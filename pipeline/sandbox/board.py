@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import errno
 import hashlib
 import io
 import re
@@ -29,7 +28,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from PIL import Image as Pictures
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -39,7 +37,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pipeline.errors import KaosetError, WorldError
+from pipeline.errors import KaosetError
 from pipeline.sandbox import erogamescape, getchu
 from pipeline.sandbox.dialect import only, page_of, parse, row_of
 from pipeline.sandbox.gelbooru import Gelbooru
@@ -47,6 +45,7 @@ from pipeline.sandbox.moebooru import Moebooru
 from pipeline.sandbox.posts import DEFAULT_POSTS, SAMPLE_WIDTH, Kind, PlantedPost, Sandbox, build, die_with_parent
 from pipeline.sandbox.search import Ask, Dialect, Refusal
 from pipeline.sandbox.szurubooru import Szurubooru
+from pipeline.serving import listen, serving
 
 FAULT_SHARE = 0.15  # of all requests, with faults on
 FAULTS_IN_A_ROW = 2  # for one address, at most; so the third try always gets its answer
@@ -176,8 +175,6 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does this only for sockets that name their protocol; without it every answer waits 40 ms for an ACK.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._names = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         _TRANSPORTS[self._names] = transport
 
@@ -635,43 +632,11 @@ def serve(
         WorldError: The port cannot be had.
     """
     log: list[Asked] = []
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         climate = faults if isinstance(faults, Climate) else Climate(seed=seed)
         application = _application(sandbox, log, _Weather(climate) if faults else None)
-        config = uvicorn.Config(
-            application,
-            http=_Protocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            interface="asgi3",
-            proxy_headers=False,
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), name="sandbox board", daemon=True)
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.005)
-        try:
+        with serving(application, listener, "sandbox board", http=_Protocol):
             yield Board(f"http://{host}:{listener.getsockname()[1]}", sandbox, log)
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), backlog=128)
-    except OverflowError:
-        raise WorldError(f"port {port}: is no port; choose one from 0 to 65535") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise WorldError(f"port {port}: is in use on {host}; choose another, or 0 for any free one") from error
-        raise WorldError(f"port {port}: cannot be had on {host} ({error.strerror}); choose another") from error
 
 
 def _progress(done: int, total: int) -> None:
@@ -703,7 +668,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if ask.die_with_parent:
         die_with_parent()
     try:
-        _listen("127.0.0.1", ask.port).close()  # rather now than after the drawing
+        listen("127.0.0.1", ask.port).close()  # rather now than after the drawing
         sandbox = build(ask.cache, ask.posts, ask.seed, _progress)
         with serve(sandbox, port=ask.port, faults=ask.faults, seed=ask.seed) as board:
             sys.stdout.write(f"{board.url}\n")

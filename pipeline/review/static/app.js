@@ -1,0 +1,49 @@
+// Hides how the page begins: who is here, what was left unsent, and which view is shown.
+
+import { get } from "./api.js";
+import * as chrome from "./chrome.js";
+import { banner, h } from "./dom.js";
+import { openHelp, openSettings } from "./dialogs.js";
+import * as filters from "./filters.js";
+import * as keys from "./keys.js";
+import * as outbox from "./outbox.js";
+import { reviewer, setReviewer } from "./settings.js";
+import { becomeTab, tidy } from "./tab.js";
+import { recall } from "./undo.js";
+
+const LABELLING = "verdict=keep&label="; // faces without a name
+
+const view = document.body.dataset.view;
+const main = document.getElementById("work");
+
+/** Filters stay with a person between views that ask for the same crops. */
+function keepFilters() {
+  for (const link of document.querySelectorAll("[data-view-link]")) {
+    const other = link.dataset.viewLink;
+    link.search = view === "label" || other === "label" ? (other === view ? location.search : "") : location.search;
+  }
+}
+
+async function begin() {
+  const [session] = await Promise.all([get("session"), becomeTab()]);
+  if (!reviewer()) setReviewer(session.reviewer);
+  await Promise.all([outbox.start(), recall()]);
+  filters.begin(view === "label" ? LABELLING : "");
+  filters.onFilters(keepFilters);
+  keepFilters();
+  const progress = chrome.begin(filters.query);
+  filters.onFilters(progress);
+  for (const name of ["grid", "single", "label", "stats"]) keys.act({ [name]: () => chrome.goTo(name) });
+  keys.act({ help: openHelp });
+  document.getElementById("help").addEventListener("click", openHelp);
+  document.getElementById("who").addEventListener("click", openSettings);
+  keys.listen();
+  const { start } = await import(`./${view}.js`);
+  await start(main, session.page_sizes);
+  tidy().catch(() => {}); // without a database there is nothing to tidy
+}
+
+begin().catch((error) => {
+  banner("boot", h("p", {}, h("strong", {}, "The page cannot begin: "), `${error.message}. Load it again.`));
+  throw error;
+});

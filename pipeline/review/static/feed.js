@@ -1,0 +1,156 @@
+// Hides where pages come from: those this tab had, then new ones, asked for two ahead and with their pictures decoded.
+
+import { ApiError, backoff, get, post } from "./api.js";
+import { pause } from "./dom.js";
+
+const AHEAD = 2;
+const RENEW_MS = 120_000;
+
+/**
+ * What one is given to look at.
+ * `marks` is what the person said: crop -> verdict; `inverted`: only what is marked changes.
+ */
+export class Page {
+  constructor(given, { marks = [], dwell = 0, at = 0, more = null } = {}) {
+    Object.assign(this, { id: given.batch, kind: given.kind, items: given.items, order: given.order, left: given.left });
+    this.marks = new Map(marks);
+    this.dwell = dwell;
+    this.at = at;
+    this.more = more;
+    this.ready = Promise.resolve();
+    this.inverted = given.kind !== "audit" && given.items.some(isSettled);
+  }
+
+  /** What is needed to have it again. */
+  toDraft() {
+    return { batch: this.id, marks: [...this.marks], dwell: Math.round(this.dwell), at: this.at, more: this.more };
+  }
+}
+
+/** Whether a rule or a person has decided on it: then silence must not change it. */
+const isSettled = ({ reason, verdict }) => (reason && reason !== "waiting") || (verdict && verdict !== "keep");
+
+export class Feed {
+  #queue = [];
+  #working = false;
+  #closed = false;
+  #changed = Promise.withResolvers();
+  #failed = null;
+  #asked = 0;
+
+  /**
+   * @param {{count: number, kind: string, filters: string, most?: number, prepare: (page: Page) => Promise<void>,
+   *   onTrouble: (error: ApiError | null) => void}} options prepare: loads a page's pictures
+   */
+  constructor(options) {
+    Object.assign(this, { most: Infinity, ...options });
+    this.ended = null; // the answer that held nothing
+  }
+
+  /** The pages that are ready and not yet taken. */
+  get waiting() {
+    return [...this.#queue];
+  }
+
+  /** Bring back what a draft holds; what was committed meanwhile is left out by `isDone`. */
+  async restore(drafts, isDone) {
+    for (const draft of drafts) {
+      try {
+        const given = await get(`batches/${draft.batch}`);
+        if (!given.done && given.items.length && !isDone(draft.batch)) this.#add(new Page(given, draft));
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        // It was given to another, or its crops are gone: there is nothing to come back to.
+      }
+    }
+  }
+
+  /** The next page, or null where there is none left; rejects where the filters cannot be read. */
+  async take() {
+    for (;;) {
+      this.#supply();
+      if (this.#queue.length) return this.#queue.shift();
+      if (this.#failed) throw this.#failed;
+      if (this.ended || this.#asked >= this.most) return null;
+      await this.#changed.promise;
+    }
+  }
+
+  /** Put a page before the others. */
+  putBack(page) {
+    this.#queue.unshift(page);
+  }
+
+  /** Ask once more, after there was nothing left. */
+  again() {
+    this.ended = null;
+  }
+
+  /** Ask for nothing more, and let others have what was not looked at. */
+  close(...unseen) {
+    this.#closed = true;
+    for (const page of [...this.#queue, ...unseen]) release(page.id);
+    this.#queue = [];
+  }
+
+  async #supply() {
+    if (this.#working) return;
+    this.#working = true;
+    while (!this.#closed && !this.ended && !this.#failed && this.#queue.length < AHEAD && this.#asked < this.most) {
+      await this.#claim();
+      this.#wake();
+    }
+    this.#working = false;
+  }
+
+  async #claim() {
+    for (let tries = 0; !this.#closed; tries++) {
+      try {
+        const given = await post("batches", { count: this.count, filters: this.filters, kind: this.kind });
+        this.onTrouble(null);
+        if (this.#closed) release(given.batch);
+        else if (given.items.length) this.#add(new Page(given));
+        else this.ended = given;
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        if (!error.passing) {
+          this.#failed = error;
+          return;
+        }
+        this.onTrouble(error);
+        await pause(backoff(tries));
+      }
+    }
+  }
+
+  #add(page) {
+    this.#asked++;
+    page.ready = this.prepare(page);
+    this.#queue.push(page);
+    this.#wake();
+  }
+
+  #wake() {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+}
+
+/** Let others have a page. */
+export function release(batch) {
+  if (batch) post(`batches/${batch}/release`, {}).catch(() => {}); // its lease ends by itself
+}
+
+/** Keep pages for this tab while somebody is at work; `held` gives them. */
+export function keepLeases(held) {
+  let active = true;
+  for (const event of ["keydown", "pointerdown", "pointermove"]) {
+    addEventListener(event, () => { active = true; }, { passive: true });
+  }
+  setInterval(() => {
+    if (!active) return;
+    active = false;
+    for (const page of held()) post(`batches/${page.id}/renew`, {}).catch(() => {}); // decisions are taken late as well
+  }, RENEW_MS);
+}
