@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise WorldError(f"port {port}: is in use on {host}; choose another, or 0 for any free one") from error
         raise WorldError(f"port {port}: cannot be had on {host} ({error.strerror}); choose another") from error
-    # Connections inherit it. asyncio sets it only where a socket names its protocol; without it answers wait for an ACK.
+    # Connections inherit it; asyncio does it only for sockets that name their protocol, else answers wait for an ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

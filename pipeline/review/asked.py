@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -17,6 +17,7 @@ LONGEST_LABEL = 200
 MOST_IN_A_PAGE = 240
 MOST_SAMPLED = 60  # crops that a person looks at before many are accepted
 
+T = TypeVar("T")
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{8,64}$")]
 Filters = Annotated[str, StringConstraints(max_length=8192)]
@@ -92,8 +93,9 @@ class Accepted(_Wish):
 
 Wish = Committed | Decided | Labelled | Undone | Accepted
 
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    "page": TypeAdapter(Committed),
+_ONE, _ALONE = TypeAdapter[Wish](Committed), TypeAdapter[Wish](Decided)
+_KINDS: dict[str, TypeAdapter[Wish]] = {
+    "page": _ONE,
     "label": TypeAdapter(Labelled),
     "undo": TypeAdapter(Undone),
     "bulk": TypeAdapter(Accepted),
@@ -119,7 +121,7 @@ def wish(body: object) -> Wish:
         raise UsageError("an operation is an object with a kind")
     kind = body.get("kind")
     if kind == "single":
-        return _read(TypeAdapter(Committed if "batch" in body else Decided), body)
+        return _read(_ONE if "batch" in body else _ALONE, body)
     if not isinstance(kind, str) or kind not in _KINDS:
         raise UsageError(f"kind {str(kind)[:40]!r}: unknown; use single, {', '.join(_KINDS)}")
     return _read(_KINDS[kind], body)
@@ -135,9 +137,9 @@ def when(said: datetime, now: datetime) -> datetime:
     return min(said, now)
 
 
-def _read(adapter: TypeAdapter[Any], body: object) -> Any:
+def _read(adapter: TypeAdapter[T], body: object) -> T:
     try:
-        return adapter.validate_python(body) if not isinstance(body, (str, bytes)) else adapter.validate_json(body)
+        return adapter.validate_json(json.dumps(body))  # as JSON, so that times are read from texts
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from pipeline.review.seeds import Planted, planted
 from pipeline.review.shelf import ACCEPTED, Shelf
 from pipeline.review.wanted import Mask, Wanted, mask, parse
 from pipeline.store import Store
+
+T = TypeVar("T")
 
 LEASE_S = 600  # how long a page is kept for whoever has it, unless it is asked for again
 AUDIT = 300  # crops; when none of them is false, at most 1 % of the others are, with 95 % certainty
@@ -200,11 +202,12 @@ class Desk:
             rows = self._audit_rows() if asked.kind == "audit" else self._rows(wanted)
             leased = self._leased_units()
             free = rows[~np.isin(self.shelf["unit"][rows], leased)]
-            chosen = self._choose(asked, free, reviewer)
+            seeds, others = self._extras(asked, wanted, reviewer, len(free))
+            chosen = self._choose(asked, free, len(seeds) + len(others))
             mine = self.catalog.claim([self.shelf.sha256(row) for row in chosen], batch.id, until)
             items = [self._item(row) for row in chosen if self.shelf.sha256(row) in mine]
-            if items and asked.kind == "page":
-                items = self._mixed(items, wanted, reviewer)
+            if items:
+                items = self._mixed(items, [*seeds, *others])
             batch = replace(batch, items=tuple(items))
             if items:
                 self.catalog.open_batch(batch)
@@ -277,14 +280,29 @@ class Desk:
         mine = [one for one in self._batches.values() if one.reviewer == reviewer and one.id in self._until]
         return {item.crop for one in mine for item in one.items}
 
-    def _choose(self, asked: Claimed, rows: NDArray[np.int64], reviewer: str) -> list[int]:
+    def _choose(self, asked: Claimed, rows: NDArray[np.int64], taken: int) -> list[int]:
         if asked.kind == "audit":
             return [int(row) for row in rows[: asked.count]]
-        room = asked.count - self._share(asked.count, SEED_SHARE, len(self._seeds_for(reviewer)) if self._seeds else 0)
-        return [int(row) for row in page(rows, self.ranking.order.suspicion[rows], room, self._rng)]
+        return [int(row) for row in page(rows, self.ranking.order.suspicion[rows], asked.count - taken, self._rng)]
 
-    def _share(self, count: int, share: float, there: int) -> int:
-        return min(there, int(self._rng.binomial(count, share)))
+    def _extras(
+        self, asked: Claimed, wanted: Wanted, reviewer: str, there: int
+    ) -> tuple[list[BatchItem], list[BatchItem]]:
+        """Choose seeds and second opinions for a page of the queue; whoever looks for something is not surprised."""
+        if asked.kind != "page" or not wanted.is_queue:
+            return [], []
+        count = min(asked.count, there)
+        seeds = self._some(self._seeds_for(reviewer) if self._seeds else [], count, SEED_SHARE)
+        others = self._some([int(row) for row in self._second_for(reviewer)], count, SECOND_SHARE)
+        return (
+            [BatchItem(crop=crop, members=(crop,), seed=True) for crop in seeds],
+            [self._item(row, second=True) for row in others],
+        )
+
+    def _some(self, from_these: Sequence[T], count: int, share: float) -> list[T]:
+        """Choose by chance so many that they make about that share of a page, and never more than a quarter of it."""
+        wanted = min(len(from_these), count // 4, int(self._rng.binomial(count, share)))
+        return [from_these[place] for place in self._rng.permutation(len(from_these))[:wanted]]
 
     def _item(self, row: int, **more: bool) -> BatchItem:
         """Name a crop and what is decided with it: what stands as it does itself."""
@@ -294,21 +312,9 @@ class Desk:
             crop=self.shelf.sha256(row), members=tuple(self.shelf.sha256(int(one)) for one in alike), **more
         )
 
-    def _mixed(self, items: list[BatchItem], wanted: Wanted, reviewer: str) -> list[BatchItem]:
-        """Put seeds and second opinions between the crops of a page."""
-        if not wanted.is_queue:  # whoever looks for something is not to be surprised
-            return items
-        room = max(0, len(items) - 1)
-        seeds = self._seeds_for(reviewer) if self._seeds else []
-        more = [
-            BatchItem(crop=seeds[place], members=(seeds[place],), seed=True)
-            for place in self._rng.permutation(len(seeds))[: self._share(len(items), SEED_SHARE, min(len(seeds), room))]
-        ]
-        others = self._second_for(reviewer)
-        share = self._share(len(items), SECOND_SHARE, min(len(others), room))
-        more += [self._item(int(row), second=True) for row in self._rng.permutation(others)[:share]]
-        mixed = list(items)
-        there = {item.crop for item in items}
+    def _mixed(self, items: list[BatchItem], more: Sequence[BatchItem]) -> list[BatchItem]:
+        """Put some items between others, each once."""
+        mixed, there = list(items), {item.crop for item in items}
         for item in more:
             if item.crop not in there:
                 mixed.insert(int(self._rng.integers(0, len(mixed) + 1)), item)

@@ -18,6 +18,7 @@ from pipeline.review.wanted import Wanted
 
 MOST_LABELLED = 2000  # crops with a name that others are held against
 MOST_TAGS = 200
+LEAST_SURE = 0.3  # of a name that is proposed
 _WEB = ("http://", "https://")
 
 
@@ -65,7 +66,7 @@ def _item(desk: Desk, item: BatchItem, row: int | None, suggest: Mapping[str, fl
         "reason": shelf.word("reason", row),
         "verdict": standing.verdict if standing else None,
         "label": (standing.label or None) if standing else None,
-        "suggest": {"label": label, "confidence": confidence} if label else None,
+        "suggest": {"label": label, "confidence": confidence} if confidence >= LEAST_SURE else None,
     }
 
 
