@@ -111,7 +111,7 @@ def test_counts_are_of_what_all_other_filters_let_through(shelf: Shelf) -> None:
     found = {one.name: one for one in facets(shelf, nothing_said(shelf), parse("reason=waiting&agreed=yes"))}
 
     assert found["agreed"].values == [("yes", 1, True), ("no", 1, False)]
-    assert dict((word, count) for word, count, _ in found["reason"].values) == {"waiting": 1, "accepted": 1}
+    assert {word: count for word, count, _ in found["reason"].values} == {"waiting": 1, "accepted": 1}
 
 
 def test_a_range_shows_how_many_are_where(shelf: Shelf) -> None:
