@@ -147,24 +147,24 @@ def look_at(drawn: Sequence[hard.Labelled], detectors: tuple[str, ...], workers:
         truths = [Truth(path=one.path, faces=tuple(face.box for face in one.faces)) for one in drawn]
         pictures = {one.image.sha256: one for one in (load(truth, store) for truth in truths)}
         found: dict[Detection, bool] = {}
-        for done, outcome in enumerate(
-            DetectFaces(detectors=detectors, workers=pool)((one.image for one in pictures.values()), store), 1
-        ):
+        stage = DetectFaces(detectors=detectors, workers=pool)
+        for done, seen in enumerate(stage((one.image for one in pictures.values()), store), 1):
             tell("look", done, len(pictures))
+            if isinstance(seen, Kept):
+                found |= _judged(pictures[seen.item.sha256], seen.outputs)
+        cut = list[tuple[FaceCrop, NDArray[np.float32]]]()
+        for outcome in CropFaces(size=_SIZE, workers=pool)(found, store):
             if isinstance(outcome, Kept):
-                found |= _judged(pictures[outcome.item.sha256], outcome.outputs)
-        crops, looks = list[FaceCrop](), list[NDArray[np.float32]]()
-        for cut in CropFaces(size=_SIZE, workers=pool)(found, store):
-            if isinstance(cut, Kept):
-                crops += cut.outputs
-                looks += [embed(decode(store.get(crop.sha256), max_pixels=_MAX_PIXELS)) for crop in cut.outputs]
-                tell("cut", len(crops), len(found))
-        return Seen(
-            crops=tuple(crops),
-            cheap_ND=cheap(_columns(crops, pictures)),
-            embedded_ND=np.array(looks, np.float32).reshape(-1, DIM),
-            false_N=np.array([not found[crop.detection] for crop in crops], np.bool_),
-        )
+                cut += [(one, embed(decode(store.get(one.sha256), max_pixels=_MAX_PIXELS))) for one in outcome.outputs]
+                tell("cut", len(cut), len(found))
+    cut.sort(key=lambda one: one[0].id)  # workers answer in any order, and chance is to choose the same ones
+    crops = [crop for crop, _ in cut]
+    return Seen(
+        crops=tuple(crops),
+        cheap_ND=cheap(_columns(crops, pictures)),
+        embedded_ND=np.array([looks for _, looks in cut], np.float32).reshape(-1, DIM),
+        false_N=np.array([not found[crop.detection] for crop in crops], np.bool_),
+    )
 
 
 def _judged(picture: Picture, detections: Sequence[Detection]) -> dict[Detection, bool]:

@@ -400,7 +400,12 @@ class Catalog:
     def decide(self, decisions: Sequence[ReviewDecision]) -> None:
         """Append what a person said; nothing is ever changed or removed."""
         with self._transaction() as connection:
-            connection.execute(sa.insert(DECISIONS), [_decision_row(one) for one in decisions])
+            _append(connection, decisions)
+
+    def ever_decided(self) -> bool:
+        """Say whether anybody has ever decided anything, also if it was taken back."""
+        with self._transaction() as connection:
+            return connection.scalar(sa.select(DECISIONS.c.seq).limit(1)) is not None
 
     def decisions(self) -> dict[str, ReviewDecision]:
         """Return the decision that stands for each crop; a row without verdict takes another back."""
@@ -413,8 +418,8 @@ class Catalog:
     def decided_since(self, seq: int) -> tuple[int, list[ReviewDecision]]:
         """Return what was decided after the row of that number, in its order, and the number of the last row.
 
-        Rows are numbered as they are begun, and may be seen in another order where several programs write to one
-        PostgreSQL; there such rows wait for each other.
+        Whoever asks again and again misses none: those that write wait for each other, so that rows are seen in the
+        order of their numbers.
         """
         query = sa.select(DECISIONS.c.seq, DECISIONS.c.body).where(DECISIONS.c.seq > seq).order_by(DECISIONS.c.seq)
         with self._transaction() as connection:
@@ -461,18 +466,14 @@ class Catalog:
         row = {"id": operation.id, "reviewer": operation.reviewer, "digest": digest, "body": _dump(operation)}
         with self._transaction() as connection:
             # Written first, so that the same one that comes at the same time waits here until this is whole.
-            new = connection.execute(
-                _insert(connection, OPERATIONS).values(**row).on_conflict_do_nothing(index_elements=["id"])
-            ).rowcount
+            put = _insert(connection, OPERATIONS).values(**row).on_conflict_do_nothing(index_elements=["id"])
+            new = connection.scalar(put.returning(OPERATIONS.c.seq)) is not None
             known = sa.select(OPERATIONS.c.digest).where(OPERATIONS.c.id == operation.id)
             if not new:
                 if connection.scalar(known) != digest:
                     raise ConflictError(f"{operation.id}: another thing was done under this name; do it anew")
                 return False
-            if connection.dialect.name == "postgresql":  # so that the rows are seen in the order of their numbers
-                connection.exec_driver_sql("LOCK TABLE decisions IN EXCLUSIVE MODE")
-            for some in _batches(decisions, PAGE):
-                connection.execute(sa.insert(DECISIONS), [_decision_row(one) for one in some])
+            _append(connection, decisions)
         return True
 
     def operation(self, operation: str) -> Operation | None:
@@ -652,14 +653,10 @@ class Catalog:
 
     def kept_images(self) -> set[str]:
         """Return the SHA-256 of the images from which a crop was cut that a person kept, by whatever recipe."""
-        kept = [crop for crop, decision in self.decisions().items() if decision.verdict is Verdict.KEEP]
-        found: set[str] = set()
-        with self._transaction() as connection:
-            for some in _batches(kept, AT_ONCE):
-                query = sa.select(OUTPUTS.c.body).where(OUTPUTS.c.sha256.in_(some), OUTPUTS.c.kind == FaceCrop.__name__)
-                crops = (FaceCrop.from_json(_load(body)) for body in connection.scalars(query))
-                found.update(crop.detection.image_sha256 for crop in crops)
-        return found
+        kept = [one for one in self.decisions().values() if one.verdict is Verdict.KEEP]
+        found = {one.image_sha256 for one in kept if one.image_sha256}
+        older = self.face_crops(one.crop_sha256 for one in kept if not one.image_sha256)
+        return found | {crop.detection.image_sha256 for crop in older.values()}
 
     # --- what is alike ------------------------------------------------------------------------------------------
 
@@ -815,8 +812,12 @@ def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postg
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def _decision_row(decision: ReviewDecision) -> dict[str, str]:
-    return {"crop_sha256": decision.crop_sha256, "body": _dump(decision), "op": decision.op}
+def _append(connection: sa.Connection, decisions: Iterable[ReviewDecision]) -> None:
+    if connection.dialect.name == "postgresql":  # so that the rows are seen in the order of their numbers
+        connection.exec_driver_sql("LOCK TABLE decisions IN EXCLUSIVE MODE")
+    for some in _batches(decisions, PAGE):
+        rows = [{"crop_sha256": one.crop_sha256, "body": _dump(one), "op": one.op} for one in some]
+        connection.execute(sa.insert(DECISIONS), rows)
 
 
 def _forget_changed(connection: sa.Connection, bodies: Mapping[str, str]) -> None:

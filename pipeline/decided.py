@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipeline.records import Box, FaceCrop, Image, ReviewDecision
 
@@ -52,6 +52,7 @@ def carried(
     decisions: Mapping[str, ReviewDecision],
     known: Mapping[str, FaceCrop],
     images: Mapping[str, Image],
+    families: Mapping[str, str] | None = None,
 ) -> dict[str, ReviewDecision]:
     """Find for crops what people have said of these very faces, even where the bytes are others now.
 
@@ -64,6 +65,7 @@ def carried(
         decisions: By SHA-256 of the crop that was looked at.
         known: Crops that were looked at, by SHA-256, where a decision does not say itself where they lay.
         images: By SHA-256, for the places in near-copies; one that is not here is compared with none.
+        families: What the family of an image is called by now; else it is as it was when it was decided.
 
     Returns:
         Decisions by SHA-256 of those of *crops* that have one.
@@ -77,21 +79,27 @@ def carried(
     by_family: dict[str, list[_Face]] = defaultdict(list)
     for face in _faces(decisions, known):
         by_image[face.image].append(face)
-        if face.family:
-            by_family[face.family].append(face)
+        family = (families or {}).get(face.image, face.family)
+        if family:
+            by_family[family].append(face)
     for crop in rest:
-        same = [one for one in by_image[crop.detection.image_sha256] if one.box.overlap(crop.detection.box) >= SAME_BOX]
-        alike = same or [one for one in by_family[crop.family] if _is_copy(one, crop, images)]
+        here = by_image.get(crop.detection.image_sha256, ())
+        same = [one for one in here if one.box.overlap(crop.detection.box) >= SAME_BOX]
+        alike = same or [one for one in by_family.get(crop.family, ()) if _is_copy(one, crop, images)]
         if alike:
             found[crop.sha256] = max(alike, key=lambda one: one.decision.decided_at).decision
     return found
 
 
+@dataclass(frozen=True, slots=True)
 class _Face:
     """Where what somebody decided on lies."""
 
-    def __init__(self, decision: ReviewDecision, image: str, box: Box, phash: str, family: str) -> None:
-        self.decision, self.image, self.box, self.phash, self.family = decision, image, box, phash, family
+    decision: ReviewDecision
+    image: str
+    box: Box
+    phash: str
+    family: str
 
 
 def _faces(decisions: Mapping[str, ReviewDecision], known: Mapping[str, FaceCrop]) -> Iterator[_Face]:
@@ -105,7 +113,7 @@ def _faces(decisions: Mapping[str, ReviewDecision], known: Mapping[str, FaceCrop
 
 def _is_copy(face: _Face, crop: FaceCrop, images: Mapping[str, Image]) -> bool:
     here, there = images.get(crop.detection.image_sha256), images.get(face.image)
-    if here is None or there is None or here is there or not face.phash:
+    if here is None or there is None or here.sha256 == there.sha256 or not face.phash:
         return False
     apart = (int(face.phash, 16) ^ int(crop.phash, 16)).bit_count()
     places = _place(face.box, there).overlap(_place(crop.detection.box, here))

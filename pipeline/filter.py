@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pipeline.records import FaceCrop, Reason
 from pipeline.score import Model
-from pipeline.stage import Dropped, Kept, Outcome, Scope
+from pipeline.stage import Dropped, Kept, Outcome, Scope, effect
 from pipeline.store import Store
 
 
@@ -16,7 +16,8 @@ from pipeline.store import Store
 class FilterCrops:
     """Drop what is too small, too unsure, blurred, flat or without colour; 0 switches a rule off.
 
-    With a model of one's own, crops go on with the score that it gives them.
+    With a model of one's own, crops go on with the score that it gives them. What a person kept goes on, whatever the
+    rules say.
     """
 
     name: ClassVar = "filter"
@@ -30,6 +31,7 @@ class FilterCrops:
     min_chroma: float = 0.0  # mean distance from grey in Lab
     model: Model | None = None  # None: the score of the detection stays
     cut_by: str = ""  # fingerprint of what cut the crops: one of the same place that was cut otherwise is another
+    kept: frozenset[str] = effect(default=frozenset())  # by a person; SHA-256 of crops
 
     def key(self, item: FaceCrop, /) -> str:
         """Name the crop by where it was cut."""
@@ -38,12 +40,20 @@ class FilterCrops:
     def __call__(self, items: Iterable[FaceCrop], _store: Store, /) -> Iterator[Outcome[FaceCrop, FaceCrop]]:
         """Judge each crop by its record alone; no pixels are read."""
         for crop in items:
-            scored = crop if self.model is None else _scored(crop, self.model)
-            reason = self.against(scored)
+            scored = self._scored(crop)
+            reason = self._against(scored)
             yield Dropped(crop, reason) if reason else Kept(crop, (scored,))
 
     def against(self, crop: FaceCrop) -> Reason | None:
-        """Give the first reason against *crop*."""
+        """Give the first reason against *crop*, as it came; None: it goes on."""
+        return self._against(self._scored(crop))
+
+    def _scored(self, crop: FaceCrop) -> FaceCrop:
+        return crop if self.model is None else _scored(crop, self.model)
+
+    def _against(self, crop: FaceCrop) -> Reason | None:
+        if crop.sha256 in self.kept:
+            return None
         return (
             _too_small(crop, self.min_face)
             or _unsure(crop, self.min_score)

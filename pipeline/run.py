@@ -25,6 +25,7 @@ from pipeline.card import agreement
 from pipeline.catalog import Catalog, Remembered
 from pipeline.claims import Claims
 from pipeline.crop import CropFaces
+from pipeline.decided import carried
 from pipeline.dedup import DropNearDuplicates, DropSameImages
 from pipeline.detect import DetectFaces, Follow
 from pipeline.detectors import DETECTORS, at_hand
@@ -49,7 +50,7 @@ from pipeline.recipe import (
     WebSection,
     source_name,
 )
-from pipeline.records import FaceCrop, Image, Post, Reason
+from pipeline.records import FaceCrop, Image, Post, Reason, ReviewDecision, Verdict
 from pipeline.review import ReviewCrops
 from pipeline.scrape import FetchFiles, Tally, host_of
 from pipeline.select import SelectPosts
@@ -59,6 +60,7 @@ from pipeline.sources.folder import FolderSource
 from pipeline.sources.urls import UrlsSource
 from pipeline.sources.video import VideoSource
 from pipeline.stage import Kept, Stage, StageReport, fingerprint
+from pipeline.store import Store
 from pipeline.workers import Calls, Workers
 
 STAGES = (
@@ -123,7 +125,10 @@ class Build:
         self._ahead: Ahead | None = None
         self._offered: set[str] = set()
         self._cut: set[str] = set()  # keys of the detections that were cut where they were found
+        self._by_person: dict[str, ReviewDecision] = {}  # what people said of crops that review saw, by SHA-256
         self._sure: dict[str, bool] = {}  # whether the rule alone would accept a crop that review saw, by SHA-256
+        self._looked_at: dict[str, FaceCrop] = {}  # of which decisions are that do not say where it lay
+        self._elsewhere: dict[str, Image] = {}  # images of crops that were decided on, and are not in this dataset now
         self._note = ""
         self._tally = Tally()
         self._noted = 0.0
@@ -186,9 +191,9 @@ class Build:
             "detect": self._detect_and_cut,
             "crop": lambda: self._through(self._crop(), beside=self._cut),
             "dedup": lambda: self._through(self._dedup()),
-            "filter": lambda: self._through(self._filter()),
+            "filter": self._filtered,
             "review": self._reviewed,
-            "balance": lambda: self._through(self._balance()),
+            "balance": lambda: self._through(replace(self._balance(), decisions=self._by_person)),
             "export": self._export,
         }
         report = steps[name]()
@@ -450,11 +455,46 @@ class Build:
             variations=alike.variations,
             images=self._images,
             posts=self._posts,
-            decisions=self.catalog.decisions(),
+            decisions=self._decisions(),
             copies=self._copies,
             families=self.catalog.families(self.recipe.name),
             memory=self.catalog,
             tell=partial(self.catalog.name_families, self.recipe.name),
+        )
+
+    def _decisions(self) -> dict[str, ReviewDecision]:
+        """Give what people said of the crops that are there now, also where they saw the face cut or copied otherwise.
+
+        Before dedup has named the families nothing is known of copies.
+        """
+        decisions = self.catalog.decisions()
+        lost = {one.crop_sha256 for one in decisions.values() if one.box is None} - self._looked_at.keys()
+        self._looked_at |= self.catalog.face_crops(lost) if lost else {}
+        named = any(crop.family for crop in self._items) if decisions else False
+        images = self._images
+        if named:
+            images = images | self._images_elsewhere(decisions.values())
+        families = self.catalog.families(self.recipe.name) if named else {}
+        return decisions | carried(self._items, decisions, self._looked_at, images, families)
+
+    def _images_elsewhere(self, decisions: Iterable[ReviewDecision]) -> dict[str, Image]:
+        """Give the images in which a decided face lay and which better copies have replaced since."""
+        crops = (self._looked_at.get(one.crop_sha256) for one in decisions if one.box is None)
+        names = {one.image_sha256 for one in decisions if one.box is not None}
+        names |= {crop.detection.image_sha256 for crop in crops if crop is not None}
+        lacking = names - self._images.keys() - self._elsewhere.keys()
+        self._elsewhere |= {image.sha256: image for image in self.catalog.images(lacking)} if lacking else {}
+        return self._elsewhere
+
+    def _filtered(self) -> StageReport:
+        """Let the rules judge what is new, and what they would judge otherwise: a person kept it, or took that back."""
+        stage = self._filter()
+        if not self.catalog.ever_decided():
+            return self._through(stage)
+        kept = frozenset(sha256 for sha256, one in self._decisions().items() if one.verdict is Verdict.KEEP)
+        stage = replace(stage, kept=kept)
+        return self._through(
+            stage, which=partial(_new_or_otherwise, {stage.key(crop): crop for crop in self._items}, stage)
         )
 
     def _filter(self) -> FilterCrops:
@@ -470,15 +510,15 @@ class Build:
         )
 
     def _reviewed(self) -> StageReport:
-        rule = replace(self._review(), decisions={})
+        decisions = self._decisions()
+        rule = self._review()
         self._sure = {crop.sha256: rule.against(crop) is None for crop in self._items}
-        return self._through(self._review())
+        self._by_person = {crop.sha256: decisions[crop.sha256] for crop in self._items if crop.sha256 in decisions}
+        return self._through(replace(rule, decisions=decisions))
 
     def _review(self) -> ReviewCrops:
         rule = self.recipe.review
-        return ReviewCrops(
-            accept_agreed=rule.accept_agreed, accept_alone=rule.accept_alone, decisions=self.catalog.decisions()
-        )
+        return ReviewCrops(accept_agreed=rule.accept_agreed, accept_alone=rule.accept_alone, decisions={})
 
     def _balance(self) -> BalanceCrops:
         wanted = self.recipe.balance
@@ -491,7 +531,7 @@ class Build:
             seed=self.recipe.seed,
             shares=self.recipe.split.model_dump(),
             posts={sha256: self._posts[image.post_id] for sha256, image in self._images.items()},
-            decisions=self.catalog.decisions(),
+            decisions={},
             given=self.catalog.splits(self.recipe.name),
         )
 
@@ -513,13 +553,13 @@ class Build:
             formats=self.recipe.release.formats,
             labels=self.recipe.release.labels,
             quality=self.recipe.release.quality,
-            agreement=agreement(self.catalog.all_decisions(), self._sure),
+            agreement=agreement(self.catalog.all_decisions(), self._sure, self._by_person),
         )
         self.release = publish(contents, self.store, self.folder.releases, lambda *now: self._progress("export", *now))
         return replace(done, judged=count if self.release.new else 0, seconds=time.monotonic() - began)
 
     def _rows(self, crops: Sequence[FaceCrop]) -> Sequence[ManifestRow]:
-        decisions = self.catalog.decisions()
+        decisions = self._by_person
         image_format = self.recipe.release.image_format
         faces = Counter(crop.detection.image_sha256 for crop in crops)
 
@@ -531,10 +571,17 @@ class Build:
 
         return MadeRows(crops, make)
 
-    def _through(self, stage: Stage[Any], beside: Collection[str] = ()) -> StageReport:
+    def _through(self, stage: Stage[Any], beside: Collection[str] = (), which: Which = new_or_due) -> StageReport:
         """Send what the last stage kept through *stage*, which has judged those named *beside* already."""
         report, self._items = run_stage(
-            stage, self._items, self.catalog, self.store, self._progress, corpus=self.recipe.name, beside=beside
+            stage,
+            self._items,
+            self.catalog,
+            self.store,
+            self._progress,
+            corpus=self.recipe.name,
+            which=which,
+            beside=beside,
         )
         return report
 
@@ -668,6 +715,21 @@ def _failures(reading: Mapping[Future[None], str]) -> dict[str, BoardError]:
             except BoardError as error:
                 failed[reading[future]] = error
     return failed
+
+
+def _new_or_otherwise(
+    crops: Mapping[str, FaceCrop],
+    stage: FilterCrops,
+    catalog: Catalog,
+    name: str,
+    mark: str,
+    keys: Collection[str],
+    store: Store,
+) -> set[str]:
+    """Choose what `new_or_due` does, and what the stage would not say of it any more."""
+    said = catalog.judged(name, mark, keys)
+    otherwise = {key for key, reason in said.items() if stage.against(crops[key]) is not reason}
+    return otherwise | new_or_due(catalog, name, mark, keys, store)
 
 
 def _by_turns(posts: Iterable[Post]) -> list[Post]:

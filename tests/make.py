@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.claims import Claims
-from pipeline.records import Box, Detection, FaceCrop, HostCount, Image, Post, ReviewDecision, Verdict
+from pipeline.records import (
+    Batch,
+    Box,
+    Detection,
+    FaceCrop,
+    HostCount,
+    Image,
+    Operation,
+    Post,
+    ReviewDecision,
+    Verdict,
+)
 from pipeline.scrape import FetchFiles, Tally
 from pipeline.sources import Source
 from pipeline.workers import Calls
@@ -125,6 +136,16 @@ def decision(crop_sha256: str, verdict: Verdict | None = Verdict.KEEP, **fields:
     return ReviewDecision(
         **{"crop_sha256": crop_sha256, "verdict": verdict, "decided_at": datetime(2026, 1, 2, tzinfo=UTC), **fields}
     )
+
+
+def operation(name: str = "op", **fields: Any) -> Operation:
+    return Operation(
+        **{"id": name, "kind": "page", "reviewer": "kim", "at": datetime(2026, 1, 2, tzinfo=UTC), **fields}
+    )
+
+
+def batch(name: str = "b", **fields: Any) -> Batch:
+    return Batch(**{"id": name, "kind": "page", "reviewer": "kim", "at": datetime(2026, 1, 2, tzinfo=UTC), **fields})
 
 
 def box(left: int = 10, top: int = 20, side: int = 200) -> Box:

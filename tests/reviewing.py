@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+
 from pipeline.review.desk import Desk
 
 

@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.catalog import Catalog, Failures
-from pipeline.errors import CatalogError
-from pipeline.records import Comparison, GivenSplit, Post, Reason, Verdict
+from pipeline.errors import CatalogError, ConflictError
+from pipeline.records import BatchItem, Comparison, GivenSplit, Post, Reason, Verdict
 from pipeline.stage import Dropped, Kept
 
 
@@ -369,6 +369,232 @@ def test_all_that_was_decided_can_be_read(catalog: Catalog) -> None:
     catalog.decide(said)
 
     assert catalog.all_decisions() == said
+
+
+def test_an_undo_by_name_takes_back_that_operation(catalog: Catalog) -> None:
+    """Also when it is not the last; what was decided last still stands, and is what an undo without a name meets."""
+    one, two = make.sha256("one"), make.sha256("two")
+    catalog.decide([make.decision(one, op="a"), make.decision(two, op="a"), make.decision(one, Verdict.REJECT, op="b")])
+
+    catalog.decide([make.decision(one, None, undoes="a", op="c"), make.decision(two, None, undoes="a", op="c")])
+
+    assert {crop: said.verdict for crop, said in catalog.decisions().items()} == {one: Verdict.REJECT}
+    assert catalog.last_decided() == one
+
+
+def test_a_label_outlives_a_verdict_that_says_nothing_of_it(catalog: Catalog) -> None:
+    """Until it is taken away."""
+    crop = make.sha256("c")
+    catalog.decide([make.decision(crop, label="miku"), make.decision(crop, Verdict.UNSURE)])
+    said = catalog.decisions()[crop]
+    catalog.decide([make.decision(crop, label="")])
+
+    assert (said.verdict, said.label) == (Verdict.UNSURE, "miku")
+    assert catalog.decisions()[crop].label == ""
+
+
+def test_what_is_new_can_be_asked_for(catalog: Catalog) -> None:
+    """By the number of the last row that was seen."""
+    first, second = make.decision("a"), make.decision("b")
+    catalog.decide([first])
+    last, rows = catalog.decided_since(0)
+    catalog.decide([second])
+
+    assert rows == [first]
+    assert catalog.decided_since(last)[1] == [second]
+    assert catalog.decided_since(catalog.decided_since(last)[0]) == (catalog.decided_since(last)[0], [])
+
+
+def test_those_that_write_at_once_are_all_seen(catalog_url: str) -> None:
+    """Whoever follows the numbers misses no row, though it asks in between."""
+    both = [Catalog(catalog_url), Catalog(catalog_url)]
+
+    def write(number: int) -> None:
+        said = [make.decision(make.sha256((number, place)), op=f"o{number}") for place in range(20)]
+        both[number % 2].operate(make.operation(f"o{number}"), said, "d")
+
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(write, number) for number in range(40)]
+        last, seen = 0, list[Any]()
+        while not all(one.done() for one in writing):
+            last, rows = both[0].decided_since(last)
+            seen += rows
+    seen += both[0].decided_since(last)[1]
+
+    assert len(seen) == len({one.crop_sha256 for one in seen}) == 800
+    for catalog in both:
+        catalog.close()
+
+
+def test_it_is_known_whether_anybody_ever_decided(catalog: Catalog) -> None:
+    """Also where nothing of it stands."""
+    assert not catalog.ever_decided()
+
+    catalog.decide([make.decision("a"), make.decision("a", None)])
+
+    assert catalog.ever_decided()
+
+
+def test_an_operation_and_its_decisions_are_one(catalog: Catalog) -> None:
+    """They are found by its name, and by the crop."""
+    done = make.operation("o", batch="b", dwell_ms=8123, seeds_shown=2, about='{"crops": 2}')
+    said = [make.decision("x", op="o"), make.decision("y", Verdict.REJECT, op="o", box=make.box(), image_sha256="i")]
+    catalog.decide([make.decision("x")])
+
+    assert catalog.operate(done, said, "digest") is True
+
+    assert catalog.operation("o") == done
+    assert catalog.decisions_of("o") == said
+    assert catalog.decisions_on("x") == [make.decision("x"), said[0]]
+    assert (catalog.operation("p"), catalog.decisions_of("p")) == (None, [])
+
+
+def test_the_same_operation_sent_again_is_no_news(catalog: Catalog) -> None:
+    """The answer was lost on its way; nothing is written twice."""
+    for new in (True, False, False):
+        assert catalog.operate(make.operation("o"), [make.decision("x", op="o")], "digest") is new
+
+    assert len(catalog.all_decisions()) == len(catalog.operations()) == 1
+
+
+def test_another_operation_of_the_same_name_is_refused(catalog: Catalog) -> None:
+    """And leaves nothing behind."""
+    catalog.operate(make.operation("o"), [make.decision("x", op="o")], "one")
+
+    with pytest.raises(ConflictError, match="o: another thing"):
+        catalog.operate(make.operation("o", reviewer="lee"), [make.decision("y", op="o")], "two")
+
+    assert [one.crop_sha256 for one in catalog.all_decisions()] == ["x"]
+
+
+def test_an_operation_sent_twice_at_once_is_one(catalog_url: str) -> None:
+    """By two tabs, or by a browser that has lost patience."""
+    both = [Catalog(catalog_url), Catalog(catalog_url)]
+    said = [make.decision(make.sha256(number), op="o") for number in range(60)]
+
+    with ThreadPoolExecutor(8) as pool:
+        new = list(pool.map(lambda number: both[number % 2].operate(make.operation("o"), said, "d"), range(8)))
+
+    assert sorted(new) == [False] * 7 + [True]
+    assert both[0].all_decisions() == said
+    for catalog in both:
+        catalog.close()
+
+
+def test_operations_come_newest_first(catalog: Catalog) -> None:
+    """Of one reviewer, or of all."""
+    for name, reviewer in (("a", "kim"), ("b", "lee"), ("c", "kim")):
+        catalog.operate(make.operation(name, reviewer=reviewer), [], "d")
+
+    assert [one.id for one in catalog.operations()] == ["c", "b", "a"]
+    assert [one.id for one in catalog.operations("kim")] == ["c", "a"]
+    assert [one.id for one in catalog.operations(last=1)] == ["c"]
+
+
+def test_a_page_is_remembered(catalog: Catalog) -> None:
+    """With all that is on it."""
+    items = (BatchItem(crop="a", members=("a", "b")), BatchItem(crop="s", members=("s",), seed=True))
+    page = make.batch("p", filters="reason=waiting", items=items)
+    catalog.open_batch(page)
+
+    assert catalog.batch("p") == page
+    assert catalog.batch("q") is None
+
+
+@pytest.mark.parametrize("table", ["operations", "batches"])
+@pytest.mark.parametrize("change", ["UPDATE {} SET body = 'x'", "DELETE FROM {}"])
+def test_what_people_did_is_append_only(catalog: Catalog, table: str, change: str) -> None:
+    """As their decisions are."""
+    catalog.operate(make.operation(), [], "d")
+    catalog.open_batch(make.batch())
+
+    with pytest.raises(sa.exc.DBAPIError, match=f"{table} are append-only"), catalog._engine.begin() as connection:
+        connection.execute(sa.text(change.format(table)))
+
+
+def test_a_crop_is_leased_to_one_page(timed: Catalog, clock: Clock) -> None:
+    """Another gets what is free; the page itself may ask again, and its lease is longer then."""
+    until = clock.now + timedelta(minutes=10)
+
+    assert timed.claim(["a", "b"], "one", until) == {"a", "b"}
+    assert timed.claim(["b", "c"], "two", until) == {"c"}
+    assert timed.claim(["a", "b"], "one", until + timedelta(minutes=5)) == {"a", "b"}
+    assert timed.leased() == {"a": "one", "b": "one", "c": "two"}
+
+    clock.now += timedelta(minutes=12)
+    assert timed.leased() == {"a": "one", "b": "one"}
+
+
+def test_an_expired_lease_is_free(timed: Catalog, clock: Clock) -> None:
+    """Whoever had it went away, and the page that takes it has it alone."""
+    timed.claim(["a"], "one", clock.now + timedelta(minutes=10))
+    clock.now += timedelta(minutes=10, seconds=1)
+
+    assert timed.leased() == {}
+    assert timed.claim(["a"], "two", clock.now + timedelta(minutes=10)) == {"a"}
+    assert timed.claim(["a"], "one", clock.now + timedelta(minutes=10)) == set()
+
+
+def test_a_page_that_is_done_lets_its_crops_go(timed: Catalog, clock: Clock) -> None:
+    """Those of other pages stay leased."""
+    until = clock.now + timedelta(minutes=10)
+    timed.claim(["a", "b"], "one", until)
+    timed.claim(["c"], "two", until)
+
+    timed.release("one")
+
+    assert timed.leased() == {"c": "two"}
+
+
+def test_many_that_claim_at_once_get_different_crops(catalog_url: str) -> None:
+    """Each asks for all of them; every crop goes to one page, however many questions that takes."""
+    both = [Catalog(catalog_url), Catalog(catalog_url)]
+    crops = [make.sha256(number) for number in range(500)]
+    until = datetime.now(UTC) + timedelta(minutes=10)
+
+    def claim(number: int) -> set[str]:
+        some = crops[number * 60 :] + crops[: number * 60]
+        return both[number % 2].claim(some[: 60 + 40 * number], f"page {number}", until)
+
+    with ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(claim, range(8)))
+
+    asked = {crop for number in range(8) for crop in (crops[number * 60 :] + crops[: number * 60])[: 60 + 40 * number]}
+    assert sum(map(len, got)) == len(set().union(*got)) == len(asked)
+    assert both[0].leased() == {crop: f"page {number}" for number, some in enumerate(got) for crop in some}
+    for catalog in both:
+        catalog.close()
+
+
+def test_crops_are_found_by_their_bytes(catalog: Catalog) -> None:
+    """As the stage had them that knew their family; whatever stage and configuration made them."""
+    crop, other = make.face_crop(1), make.face_crop(2)
+    catalog.record("crop", "f", [(one.id, Kept(one.detection, (one,))) for one in (crop, other)])
+    catalog.record("dedup", "g", [(crop.id, Kept(crop, (replace(crop, family="F"),)))])
+    catalog.record("zoom", "h", [(crop.id, Kept(crop.detection, (crop,)))])
+
+    found = catalog.face_crops([crop.sha256, other.sha256, make.sha256("none")])
+
+    assert found == {crop.sha256: replace(crop, family="F"), other.sha256: other}
+
+
+def test_an_image_stands_for_a_crop_that_is_not_there_any_more(catalog: Catalog) -> None:
+    """The decision says itself where the face lay."""
+    catalog.decide([make.decision("a", image_sha256="image", box=make.box()), make.decision("b", Verdict.REJECT)])
+
+    assert catalog.kept_images() == {"image"}
+
+
+def test_a_durable_catalog_waits_for_the_disk(tmp_path: Path) -> None:
+    """What it has acknowledged survives when the power fails."""
+    levels = []
+    for durable in (False, True):
+        opened = Catalog(tmp_path / "catalog.sqlite", durable=durable)
+        with opened._engine.begin() as connection:
+            levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+        opened.close()
+
+    assert levels == [1, 2]  # NORMAL, FULL
 
 
 def test_a_split_is_given_once(catalog: Catalog) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pipeline.filter import FilterCrops
 from pipeline.records import Reason
 from pipeline.score import Model
-from pipeline.stage import Dropped, Kept
+from pipeline.stage import Dropped, Kept, fingerprint
 from pipeline.store import Store
 
 
@@ -54,3 +54,22 @@ def test_a_model_of_ones_own_scores_anew(store: Store) -> None:
     assert isinstance(kept, Kept)
     assert kept.outputs[0].detection.score == 0.9526
     assert dropped == Dropped(crop, Reason.LOW_SCORE)
+
+
+def test_what_a_person_kept_goes_on(store: Store) -> None:
+    """Whatever the rules say; with the score of one's own model all the same."""
+    crop = make.face_crop(detection=make.detection(score=0.9, evidence=(("a seen", 1.0),)), sharpness=0.0)
+    rules = FilterCrops(
+        min_score=0.5, min_sharpness=100, model=Model((("a seen", -3.0),)), kept=frozenset({crop.sha256})
+    )
+
+    (outcome,) = rules([crop], store)
+
+    assert isinstance(outcome, Kept)
+    assert outcome.outputs[0].detection.score == 0.0474
+    assert rules.against(crop) is None
+
+
+def test_who_kept_what_is_no_configuration() -> None:
+    """So that one decision does not let everything be judged again."""
+    assert fingerprint(FilterCrops(kept=frozenset("ab"))) == fingerprint(FilterCrops())

@@ -12,17 +12,22 @@ from typing import Any, ClassVar
 
 import faulty
 import make
+import numpy as np
+import PIL.Image
 import pytest
 from faulty import reply, stall
 
 from pipeline.catalog import Catalog
+from pipeline.detectors.animeface import drawn_face
 from pipeline.errors import InvariantError, RecipeError, StoreError
 from pipeline.judge import failed_before, recall_stage, run_stage
+from pipeline.manifest import MANIFEST, read_rows
+from pipeline.pixels import encode_png
 from pipeline.recipe import load
-from pipeline.records import Post, Reason
-from pipeline.run import Build, Settings, _by_turns, with_detectors_at_hand
+from pipeline.records import FaceCrop, Post, Reason, ReviewDecision, Verdict
+from pipeline.run import STAGES, Build, Settings, _by_turns, with_detectors_at_hand
 from pipeline.sources.board import key_name
-from pipeline.stage import Dropped, Kept, Scope
+from pipeline.stage import Dropped, Kept, Scope, StageReport
 from pipeline.store import Store
 
 CASCADES = Path(__file__).parents[1] / "cascades"
@@ -304,3 +309,128 @@ def test_a_model_named_as_a_detector_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(RecipeError, match="two are named animeface"):
         with_detectors_at_hand(recipe, print)
+
+
+# --- decisions over several runs --------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """A folder with a drawing of one face, built again and again, and decided on in between."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pictures, self._data = folder / "pictures", folder / "data"
+        self.pictures.mkdir()
+        pixels = np.repeat(np.arange(900, dtype=np.uint8)[:, None, None] // 4, 900, axis=1).repeat(3, axis=2)
+        pixels[200:500, 300:600] = drawn_face(300)
+        self._drawn = pixels
+        small = PIL.Image.fromarray(pixels).resize((600, 600), PIL.Image.Resampling.LANCZOS)
+        small.save(self.pictures / "small.jpg", quality=85)
+
+    def add_larger(self) -> None:
+        """Put what the small picture was made of beside it."""
+        (self.pictures / "large.png").write_bytes(encode_png(self._drawn))
+
+    def build(self, *orders: str) -> tuple[dict[str, StageReport], list[FaceCrop], list[tuple[str, str]]]:
+        """Build, and give what the stages reported, the crops before the rules, and what the manifest says of whom."""
+        fields = ["sources.0.kind=folder", f"sources.0.path={self.pictures}", ONE_DETECTOR, "crop.size=64"]
+        crops: list[FaceCrop] = []
+        recipe = load(None, [*fields, "release.formats=[]", *orders])
+        with Build(recipe, Settings(data=self._data, workers=1), lambda *_: None, print) as build:
+            reports = {}
+            for name in STAGES[: STAGES.index("export")]:
+                reports[name] = build.step(name)
+                crops = list(build._items) if name == "dedup" else crops
+            if not build._items:  # a release of nothing is refused
+                return reports, crops, []
+            build.step("export")
+            assert build.release
+            rows = read_rows(build.release.path / MANIFEST)
+            return reports, crops, [(row.decision, row.reviewer) for row in rows]
+
+    def decide(self, crop: FaceCrop, verdict: Verdict | None, **fields: str) -> None:
+        known = Catalog(self._data / "catalog.sqlite")
+        said = {"reviewer": "kim", "decided_at": datetime.now(UTC), **fields}
+        known.decide([ReviewDecision(crop_sha256=crop.sha256, verdict=verdict, **said)])
+        known.close()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_what_a_person_kept_is_rescued_from_the_rules(shelf: Shelf) -> None:
+    """At the next run, though nothing else changed; taken back, the rule holds again."""
+    rule = "filter.min_sharpness=1000000"
+    first, (crop,), rows = shelf.build(rule)
+    assert (first["filter"].dropped, rows) == ({"blurred": 1}, [])
+
+    shelf.decide(crop, Verdict.KEEP, op="o")
+    second, _, rows = shelf.build(rule)
+    again, _, _ = shelf.build(rule)
+    assert (second["filter"].dropped, second["filter"].judged, rows) == ({}, 1, [("keep", "kim")])
+    assert (again["filter"].kept, again["filter"].judged) == (1, 0)
+
+    shelf.decide(crop, None, undoes="o")
+    third, _, rows = shelf.build(rule)
+    assert (third["filter"].dropped, third["filter"].judged, rows) == ({"blurred": 1}, 1, [])
+
+
+def test_a_rejected_crop_is_not_rescued(shelf: Shelf) -> None:
+    """The rule drops it as before, and nothing is judged again."""
+    rule = "filter.min_sharpness=1000000"
+    _, (crop,), _ = shelf.build(rule)
+    shelf.decide(crop, Verdict.REJECT)
+
+    report, _, _ = shelf.build(rule)
+
+    assert (report["filter"].dropped, report["filter"].judged) == ({"blurred": 1}, 0)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.KEEP, Verdict.REJECT])
+def test_a_decision_outlives_another_cut(shelf: Shelf, verdict: Verdict) -> None:
+    """It is about the face, not about its bytes; the manifest names who decided."""
+    never = ("review.accept_alone=2", "review.accept_agreed=2")
+    _, (crop,), _ = shelf.build(*never)
+    shelf.decide(crop, verdict)
+
+    report, (cut,), rows = shelf.build(*never, "crop.size=96", "crop.zoom=1.3")
+
+    assert cut.sha256 != crop.sha256
+    assert report["review"].dropped == ({"rejected": 1} if verdict is Verdict.REJECT else {})
+    assert rows == ([("keep", "kim")] if verdict is Verdict.KEEP else [])
+
+
+def test_a_rescue_outlives_another_cut(shelf: Shelf) -> None:
+    """And ends with it where the decision is taken back, though nobody ever decided on those bytes."""
+    rule = "filter.min_sharpness=1000000"
+    _, (crop,), _ = shelf.build(rule)
+    shelf.decide(crop, Verdict.KEEP)
+    rescued, _, _ = shelf.build(rule, "crop.size=96")
+    shelf.decide(crop, None)
+
+    ended, _, _ = shelf.build(rule, "crop.size=96")
+
+    assert (rescued["filter"].dropped, ended["filter"].dropped) == ({}, {"blurred": 1})
+
+
+def test_a_rejection_outlives_a_better_copy(shelf: Shelf) -> None:
+    """The same face in a larger picture of the same drawing is not asked for again."""
+    _, (small,), _ = shelf.build("review.accept_alone=0")
+    shelf.decide(small, Verdict.REJECT)
+    shelf.add_larger()
+
+    report, (large,), rows = shelf.build("review.accept_alone=0")
+
+    assert report["dedup-images"].dropped == {"duplicate": 1}
+    assert large.detection.image_sha256 != small.detection.image_sha256
+    assert (report["review"].dropped, rows) == ({"rejected": 1}, [])
+
+
+def test_without_decisions_the_rules_judge_nothing_twice(shelf: Shelf) -> None:
+    """As ever."""
+    shelf.build()
+
+    report, _, _ = shelf.build()
+
+    assert (report["filter"].judged, report["filter"].seen) == (0, 1)

@@ -194,3 +194,75 @@ def test_the_number_is_written_down(old_url: str) -> None:
 
     with pytest.raises(CatalogError, match=rf"newer kaoset \(schema {SCHEMA + 1}\)"):
         Catalog(old_url)
+
+
+# What the third kaoset had beside the tables that are made where they lack.
+SCHEMA_3 = (
+    *(one for one in SCHEMA_1 if not one.startswith(("CREATE TABLE outcomes", "CREATE TABLE runs", "CREATE INDEX"))),
+    """CREATE TABLE outcomes (stage VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, item VARCHAR NOT NULL,
+        reason VARCHAR, detail TEXT NOT NULL, at VARCHAR NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, next_at VARCHAR,
+        PRIMARY KEY (stage, fingerprint, item))""",
+    *(one for one in SCHEMA_1 if one.startswith("CREATE INDEX")),
+    "CREATE INDEX ix_decisions_crop_sha256 ON decisions (crop_sha256)",
+    """CREATE TABLE runs (seq INTEGER PRIMARY KEY AUTOINCREMENT, recipe VARCHAR NOT NULL, started_at VARCHAR NOT NULL,
+        ended_at VARCHAR, state VARCHAR NOT NULL, note TEXT NOT NULL DEFAULT '', reports TEXT NOT NULL)""",
+)
+_REFUSE = "CREATE TRIGGER decisions_{0} BEFORE {0} ON decisions BEGIN SELECT RAISE(ABORT, 'it stays'); END"
+TRIGGERS = {
+    "sqlite": (_REFUSE.format("UPDATE"), _REFUSE.format("DELETE")),
+    "postgresql": (
+        """CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN RAISE EXCEPTION 'it stays'; END$$; CREATE TRIGGER decisions_fixed
+        BEFORE UPDATE OR DELETE ON decisions FOR EACH ROW EXECUTE FUNCTION refuse_change()""",
+    ),
+}
+# As that kaoset wrote a decision.
+OLD_DECISION = {
+    "crop_sha256": make.face_crop().sha256,
+    "verdict": "keep",
+    "label": "miku",
+    "reviewer": "kim",
+    "via": "cli",
+    "decided_at": AT,
+}
+
+
+@pytest.fixture
+def third_url(catalog_url: str) -> str:
+    """A catalog of schema 3, with decisions that refuse to be changed."""
+    rows = {**ROWS, "about": [{"key": "schema", "value": "3"}]}
+    rows["decisions"] = [{"crop_sha256": make.face_crop().sha256, "body": json.dumps(OLD_DECISION)}]
+    statements = TRIGGERS["postgresql" if "://" in catalog_url else "sqlite"]
+    execute(catalog_url, *SCHEMA_3, *statements, rows=rows)
+    return catalog_url
+
+
+def test_decisions_of_the_third_schema_stand(third_url: str) -> None:
+    """They are a part of no operation, and say nothing of where the face lay."""
+    catalog = Catalog(third_url)
+    (said,) = catalog.decisions().values()
+
+    assert said == make.decision(
+        make.face_crop().sha256, label="miku", reviewer="kim", decided_at=datetime.fromisoformat(AT)
+    )
+    assert (said.op, said.box, said.image_sha256) == ("", None, "")
+    assert catalog.face_crops([said.crop_sha256]) == {said.crop_sha256: make.face_crop()}
+    catalog.close()
+
+
+def test_operations_can_be_added_to_the_third_schema(third_url: str) -> None:
+    """And nothing that people did can be changed, neither what is old nor what is new."""
+    catalog = Catalog(third_url)
+    catalog.operate(make.operation("o"), [make.decision("x", op="o")], "d")
+    catalog.open_batch(make.batch())
+    assert [one.crop_sha256 for one in catalog.decisions_of("o")] == ["x"]
+    assert catalog.claim(["x"], "b", datetime(2100, 1, 1, tzinfo=UTC)) == {"x"}
+
+    for change, refusal in {
+        "DELETE FROM decisions": "it stays",
+        "DELETE FROM operations": "operations are append-only",
+        "DELETE FROM batches": "batches are append-only",
+    }.items():
+        with pytest.raises(sa.exc.DBAPIError, match=refusal):
+            execute(third_url, change)
+    catalog.close()

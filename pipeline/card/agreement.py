@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
 
-from pipeline.decided import at_most, in_force, standing
+from pipeline.decided import at_most, standing
 from pipeline.records import ReviewDecision, Verdict
 
 NOBODY = "somebody"  # who decided without saying a name
@@ -34,7 +35,7 @@ class Agreement:
         """Say in a sentence or two what the sample of what nobody had looked at tells; "" where none was drawn."""
         if not self.audited:
             return ""
-        share = at_most(self.audited_false, self.audited)
+        share = math.ceil(at_most(self.audited_false, self.audited) * 1000) / 1000  # never less than it is
         no_faces = f"{self.audited_false:,} of them {'was no face' if self.audited_false == 1 else 'were no faces'}"
         return (
             f"Of {self.unseen:,} crops that nobody had looked at, {self.audited:,} were drawn by chance and shown to a "
@@ -71,14 +72,25 @@ class Agreement:
 NOTHING_DECIDED = Agreement()
 
 
-def agreement(decisions: Iterable[ReviewDecision], sure: Mapping[str, bool]) -> Agreement:
+def agreement(
+    decisions: Iterable[ReviewDecision], sure: Mapping[str, bool], by_person: Mapping[str, ReviewDecision] | None = None
+) -> Agreement:
     """Hold what people said against the rule, and against each other.
 
     Args:
         decisions: All that was ever decided, in its order; a row without verdict takes back the one before it.
         sure: Whether the rule would have accepted a crop, by its SHA-256; of other crops nothing is counted.
+        by_person: The decision that counted for a crop, by its SHA-256, where it may be about the same face cut or
+            copied otherwise: it is then counted once, for one of these.
     """
-    stacks = standing(one for one in decisions if one.crop_sha256 in sure)
+    everything = standing(decisions)
+    stacks = {crop: stack for crop, stack in everything.items() if crop in sure}
+    looked_at = {crop: everything.get(one.crop_sha256, []) for crop, one in (by_person or {}).items()}
+    told = set(stacks)
+    for crop, one in sorted((by_person or {}).items()):
+        if crop in sure and one.crop_sha256 not in told and looked_at[crop]:
+            told.add(one.crop_sha256)
+            stacks[crop] = looked_at[crop]
     by_rule: dict[bool, Counter[Verdict]] = {True: Counter(), False: Counter()}
     reviewers: Counter[str] = Counter()
     pairs: Counter[tuple[Verdict, Verdict]] = Counter()
@@ -89,8 +101,11 @@ def agreement(decisions: Iterable[ReviewDecision], sure: Mapping[str, bool]) -> 
         if stack[-1].verdict:
             by_rule[sure[crop]][stack[-1].verdict] += 1
     drawn = [stack[-1].verdict for stack in stacks.values() if any(one.via == "audit" for one in stack)]
-    unseen = sum(accepted and crop not in stacks for crop, accepted in sure.items())
-    unseen += sum(in_force(stack).verdict is Verdict.KEEP and not _looked_at(stack) for stack in stacks.values())
+    unseen = 0
+    for crop, accepted in sure.items():
+        stack = stacks.get(crop) or looked_at.get(crop, [])
+        let_through = stack[-1].verdict is Verdict.KEEP if stack else accepted
+        unseen += let_through and not _looked_at(stack)
     return Agreement(
         sure=dict(sorted(by_rule[True].items())),
         unsure=dict(sorted(by_rule[False].items())),

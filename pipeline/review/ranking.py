@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,7 +123,7 @@ class Ranking:
                 vector = embed(decode(self._store.get(sha256), max_pixels=MAX_PIXELS))
             except (StoreError, BadImage):  # it is ranked by its numbers alone
                 continue
-            with self._lock:
+            with self._lock, suppress(StoreError):  # where the disk is full it is known here all the same
                 self._embeddings.put(sha256, vector)
 
     def _learn(self, rows: NDArray[np.int64], false: NDArray[np.bool_]) -> None:

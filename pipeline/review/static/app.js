@@ -35,8 +35,11 @@ async function begin() {
   filters.onFilters(progress);
   for (const name of ["grid", "single", "label", "stats"]) keys.act({ [name]: () => chrome.goTo(name) });
   keys.act({ help: openHelp });
-  document.getElementById("help").addEventListener("click", openHelp);
-  document.getElementById("who").addEventListener("click", openSettings);
+  for (const [id, open] of [["help", openHelp], ["who", openSettings]]) {
+    const opener = document.getElementById(id);
+    opener.addEventListener("mousedown", (event) => event.preventDefault()); // the focus stays where keys act
+    opener.addEventListener("click", open);
+  }
   keys.listen();
   const { start } = await import(`./${view}.js`);
   await start(main, session.page_sizes);

@@ -59,7 +59,8 @@ export class Sheet {
     page.items.forEach(({ crop }, place) => paint(page.cells[place], page.marks.get(crop)));
     this.element.replaceChildren(...page.cells);
     this.#anchor = Math.min(page.at, page.items.length - 1);
-    this.focus(this.#anchor);
+    // Whoever is at the filters goes on there.
+    this.focus(this.#anchor, { keep: !document.activeElement?.closest(".panel") });
   }
 
   /** Let nothing be changed while a page is written down. */
@@ -246,7 +247,8 @@ function cellOf(item, place, total) {
   const badge = item.members > 1
     ? h("span", { class: "badge", title: membersOf(item) }, h("span", { "aria-hidden": "true" }, `×${item.members}`), h("span", { class: "unseen" }, membersOf(item)))
     : null;
-  const before = item.verdict ? h("span", { class: "before" }, `now: ${VERDICTS[item.verdict].words}`) : null;
+  const stands = item.verdict ? `now: ${VERDICTS[item.verdict].words}` : item.reason && item.reason !== "waiting" ? item.reason.replaceAll("_", " ") : "";
+  const before = stands && h("span", { class: "before" }, stands);
   return h("div", { role: "option", class: "cell", tabindex: "-1", "aria-selected": "false", data: { crop: item.crop } },
     h("span", { class: "picture" }, h("img", { alt: altOf(item, place, total), draggable: "false" })),
     badge, before,

@@ -9,6 +9,7 @@ import { reviewer } from "./settings.js";
 let leaving = false;
 let told = null;
 const listeners = new Set();
+const leavers = new Set();
 
 /** Be told of every new progress. */
 export function onProgress(listener) {
@@ -20,8 +21,16 @@ export function onProgress(listener) {
 export function goTo(view) {
   const address = document.querySelector(`[data-view-link="${view}"]`)?.href;
   if (!address || view === document.body.dataset.view) return;
-  leaving = true;
+  leave();
   location.assign(address);
+}
+
+/** Be told before another view is gone to; not when the page is reloaded or closed. */
+export const onLeave = (listener) => leavers.add(listener);
+
+function leave() {
+  leaving = true;
+  for (const listener of leavers) listener();
 }
 
 /** Begin; *filters* gives the query of what is looked at. */
@@ -33,7 +42,9 @@ export function begin(filters) {
   showWho();
   ask.flush();
   setInterval(() => { if (!document.hidden) ask(); }, 30_000);
-  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", () => { leaving = true; });
+  for (const link of document.querySelectorAll("nav a")) {
+    link.addEventListener("click", (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) leave(); });
+  }
   addEventListener("beforeunload", (event) => { if (state.waiting && !leaving) event.preventDefault(); });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   document.getElementById("save").addEventListener("click", () => (state.dead ? showDead() : hurry()));

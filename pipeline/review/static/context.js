@@ -1,7 +1,7 @@
 // Hides where a crop comes from: the whole image with all boxes, its near-copies, its siblings, what was said of it.
 
 import { get } from "./api.js";
-import { button, clip, fraction, h, named, openDialog, svg, when } from "./dom.js";
+import { button, clip, fill, fraction, h, named, openDialog, svg, when } from "./dom.js";
 import { closeOn, factList, VERDICTS } from "./face.js";
 import { keysOf, ACTIONS, nameOf } from "./keys.js";
 import { contextUrl, cropUrl, load } from "./pictures.js";
@@ -17,7 +17,7 @@ export function wholeImage(told) {
   const frame = h("div", { class: "whole" }, image, drawn);
   frame.style.aspectRatio = `${width} / ${height}`;
   frame.style.setProperty("--ratio", width / height);
-  load(image, contextUrl(told.crop), () => frame.isConnected || !image.complete);
+  load(image, contextUrl(told.crop), () => frame.isConnected);
   return frame;
 }
 
@@ -48,7 +48,7 @@ export async function openContext(crop, { decide = null, step = null } = {}) {
     body.setAttribute("aria-busy", "true");
     try {
       const told = await get(`crops/${sha256}`);
-      if (crop === sha256) body.replaceChildren(...content(told, { decide, show, dialog }));
+      if (crop === sha256) fill(body, content(told, { decide, show, dialog }));
     } catch (error) {
       body.replaceChildren(h("p", { class: "notice" }, error.message));
     }
@@ -94,7 +94,7 @@ function facts(told, own) {
   return [
     ["Score", fraction(own.score)],
     ["Seen by", [named(own.detector || "–"), own.agreed ? " (several agree)" : ""]],
-    ...(own.evidence ?? []).map(([name, value]) => [named(name, "span"), fraction(value)]),
+    own.evidence?.length ? ["Evidence", own.evidence.map(([name, value], place) => [place ? " · " : "", named(name), ` ${fraction(value)}`]).flat()] : null,
     ["Box", own.width ? `${Math.round(own.width)} × ${Math.round(own.height)} px of ${told.image.width} × ${told.image.height}` : "–"],
     cut?.side ? ["Cut", `${Math.round(cut.side)} px a side${cut.turned ? `, turned by ${cut.turned.toFixed(0)}°` : ""}`] : null,
     post ? ["Post", post.page_url ? link(post) : named(post.id)] : null,

@@ -20,7 +20,7 @@ export function openHelp() {
 
 /** Many keys in a row are shown by their first and last. */
 function spread(keys) {
-  const some = keys.length > 4 ? [keys[0], "…", keys.at(-1)] : keys;
+  const some = keys.length > 3 ? [keys[0], "…", keys.at(-1)] : keys;
   return some.flatMap((key) => (key === "…" ? [" … "] : [" ", h("kbd", {}, shown(key))])).slice(keys.length ? 1 : 0);
 }
 
@@ -29,7 +29,7 @@ export function openSettings() {
   const name = h("input", { type: "text", value: reviewer(), maxlength: LONGEST_NAME, autocomplete: "off", spellcheck: "false" });
   const dialog = openDialog("You, and settings", h("div", { class: "settings" },
     h("form", { on: { submit: (event) => { event.preventDefault(); rename(name.value.trim()); } } },
-      h("p", { class: "row" }, h("label", {}, h("span", {}, "Your name "), name), h("button", { type: "submit" }, "Use this name")),
+      h("p", { class: "row" }, h("label", { class: "tick" }, h("span", {}, "Your name"), name), h("button", { type: "submit" }, "Use this name")),
       h("p", { class: "muted" }, "Decisions are written under it. The pages you have now are given back, and come again if you come back under the name of before.")),
     tick("askQuick", "Ask once when a page was looked at for less than 50 ms a crop"),
     tick("captions", "Show scores and detectors under the crops"),
@@ -45,7 +45,7 @@ function rename(name) {
   location.reload();
 }
 
-const tick = (setting, words) => h("p", {}, h("label", {}, h("input", { type: "checkbox", checked: settings[setting], on: { change: (event) => set({ [setting]: event.target.checked }) } }), ` ${words}`));
+const tick = (setting, words) => h("p", {}, h("label", { class: "tick" }, h("input", { type: "checkbox", checked: settings[setting], on: { change: (event) => set({ [setting]: event.target.checked }) } }), h("span", {}, words)));
 
 function keyTable() {
   const body = h("tbody");

@@ -7,7 +7,7 @@ const LONGEST_TITLE = 300;
 export function h(tag, props = {}, ...children) {
   const made = document.createElement(tag);
   dress(made, props);
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...real(children));
   return made;
 }
 
@@ -15,9 +15,14 @@ export function h(tag, props = {}, ...children) {
 export function svg(tag, props = {}, ...children) {
   const made = document.createElementNS(SVG, tag);
   dress(made, props);
-  made.append(...children.flat().filter(Boolean));
+  made.append(...real(children));
   return made;
 }
+
+/** Put other things into an element. */
+export const fill = (element, ...children) => element.replaceChildren(...real(children));
+
+const real = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 
 function dress(made, { on = {}, data = {}, ...attributes }) {
   for (const [name, listener] of Object.entries(on)) made.addEventListener(name, listener);

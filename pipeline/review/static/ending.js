@@ -4,17 +4,18 @@ import { get } from "./api.js";
 import { button, counted, h, lasting, number } from "./dom.js";
 
 /** The parts of the page after the last one. */
-export async function endOfQueue(ended, { again, audit, undo }) {
-  const others = ended?.waiting_on ?? 0;
+export async function endOfQueue(ended, { again, audit, undo, hint = "", looked = 0 }) {
+  const others = looked ? 0 : (ended?.waiting_on ?? 0);
   const [session, progress] = await Promise.all([sessionOf(), get("progress").catch(() => null)]);
   const title = others ? "The rest is in other hands" : "Nothing is left here";
   return [
     h("h2", {}, title),
-    others ? h("p", {}, `${counted(others, "crop")} lie on pages of others, or of your other tabs. What they give back comes here by itself.`) : null,
+    others ? h("p", {}, `Still on pages of others, or of your other tabs: ${counted(others, "crop")}. What they give back comes here by itself.`) : null,
+    hint && !others ? h("p", {}, hint) : null,
     session,
     progress?.unseen ? offer(progress, audit) : null,
     h("p", { class: "row" }, button("Look again", again), button("Undo the last page", undo), h("a", { href: "/stats" }, "The report of this session")),
-  ].filter(Boolean);
+  ];
 }
 
 async function sessionOf() {
@@ -33,11 +34,12 @@ function offer({ unseen, audit: known }, audit) {
 }
 
 /** The parts of the page after an audit. */
-export async function endOfAudit() {
+export async function endOfAudit(others) {
   const { audit } = await get("progress");
   return [
     h("h2", {}, "The audit is done"),
     h("p", { class: "done" }, audit ? auditWords(audit) : "There was nothing that nobody had looked at."),
+    others ? h("p", {}, `On pages of others just now, so that chance could not choose them: ${counted(others, "crop")}.`) : null,
     h("p", { class: "row" }, h("a", { href: "/grid" }, "Back to the review"), h("a", { href: "/stats" }, "The report of this session")),
   ];
 }

@@ -11,21 +11,24 @@ const RENEW_MS = 120_000;
  * `marks` is what the person said: crop -> verdict; `inverted`: only what is marked changes.
  */
 export class Page {
-  constructor(given, { marks = [], dwell = 0, at = 0, more = null } = {}) {
+  constructor(given, { marks = [], dwell = 0, at = 0, stood = null } = {}) {
     Object.assign(this, { id: given.batch, kind: given.kind, items: given.items, order: given.order, left: given.left });
     this.marks = new Map(marks);
     this.dwell = dwell;
     this.at = at;
-    this.more = more;
+    this.stood = stood ?? this.items.map(standOf); // what was known of each when the page was made
+    this.overtaken = new Set(this.items.filter((item, place) => standOf(item) !== this.stood[place] && !this.marks.has(item.crop)).map(({ crop }) => crop));
     this.ready = Promise.resolve();
     this.inverted = given.kind !== "audit" && given.items.some(isSettled);
   }
 
   /** What is needed to have it again. */
   toDraft() {
-    return { batch: this.id, marks: [...this.marks], dwell: Math.round(this.dwell), at: this.at, more: this.more };
+    return { batch: this.id, marks: [...this.marks], dwell: Math.round(this.dwell), at: this.at, stood: this.stood };
   }
 }
+
+const standOf = ({ verdict, label }) => `${verdict ?? ""} ${label ?? ""}`.trim();
 
 /** Whether a rule or a person has decided on it: then silence must not change it. */
 const isSettled = ({ reason, verdict }) => (reason && reason !== "waiting") || (verdict && verdict !== "keep");
@@ -45,6 +48,8 @@ export class Feed {
   constructor(options) {
     Object.assign(this, { most: Infinity, ...options });
     this.ended = null; // the answer that held nothing
+    this.looked = new Set(); // crops that were looked at and left as they are: the server would give them again
+    this.aside = []; // pages of nothing else; they are held, so that the next ones come
   }
 
   /** The pages that are ready and not yet taken. */
@@ -57,7 +62,11 @@ export class Feed {
     for (const draft of drafts) {
       try {
         const given = await get(`batches/${draft.batch}`);
-        if (!given.done && given.items.length && !isDone(draft.batch)) this.#add(new Page(given, draft));
+        if (given.done || !given.items.length || isDone(draft.batch)) continue;
+        const page = new Page(given, draft);
+        // Its lease had ended, others had it, and nothing was said here yet: there is fresh work instead.
+        if (page.overtaken.size && !page.marks.size) release(page.id);
+        else this.#add(page);
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         // It was given to another, or its crops are gone: there is nothing to come back to.
@@ -89,8 +98,9 @@ export class Feed {
   /** Ask for nothing more, and let others have what was not looked at. */
   close(...unseen) {
     this.#closed = true;
-    for (const page of [...this.#queue, ...unseen]) release(page.id);
+    for (const page of [...this.#queue, ...this.aside, ...unseen]) release(page.id);
     this.#queue = [];
+    this.aside = [];
   }
 
   async #supply() {
@@ -109,7 +119,7 @@ export class Feed {
         const given = await post("batches", { count: this.count, filters: this.filters, kind: this.kind });
         this.onTrouble(null);
         if (this.#closed) release(given.batch);
-        else if (given.items.length) this.#add(new Page(given));
+        else if (given.items.length) this.#take(given);
         else this.ended = given;
         return;
       } catch (error) {
@@ -122,6 +132,12 @@ export class Feed {
         await pause(backoff(tries));
       }
     }
+  }
+
+  #take(given) {
+    const page = new Page({ ...given, items: given.items.filter(({ crop }) => !this.looked.has(crop)) });
+    if (page.items.length) this.#add(page);
+    else this.aside.push(page);
   }
 
   #add(page) {

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { button, clip, h, named, number, settled, svg } from "./dom.js";
+import { VERDICTS } from "./face.js";
 import { set as setSetting, settings } from "./settings.js";
 
 const WIDE = matchMedia("(min-width: 1100px)");
@@ -30,7 +31,7 @@ export function begin(otherwise = "") {
   usual = otherwise;
   lastQuery = query();
   addEventListener("popstate", changed);
-  const open = settings.panel ?? WIDE.matches;
+  const open = document.body.dataset.view === "stats" ? location.search !== "" : (settings.panel ?? WIDE.matches);
   if (open && WIDE.matches) setOpen(true, { quiet: true });
 }
 
@@ -124,7 +125,7 @@ function choices(facet, all) {
   const lines = facet.values.map((value, place) => {
     const box = h("input", { type: "checkbox", checked: value.on, data: { key: `${facet.name}=${value.value}` },
       on: { change: (event) => choose(facet, value.value, event.target.checked, all) } });
-    const line = h("label", { class: value.count ? "" : "none" }, box, named(value.title), h("span", { class: "count" }, number(value.count)));
+    const line = h("label", { class: value.count ? "" : "none" }, box, named(titleOf(facet, value)), h("span", { class: "count" }, number(value.count)));
     return h("li", { class: place >= 12 ? "more" : "" }, line);
   });
   const list = h("ul", { class: "choices" }, lines);
@@ -132,6 +133,9 @@ function choices(facet, all) {
   const more = button(`All ${facet.values.length}`, () => { list.classList.add("whole"); more.remove(); }, { class: "quiet" });
   return [list, more];
 }
+
+/** Verdicts are called here as they are on the pages. */
+const titleOf = ({ name }, { value, title }) => (name === "verdict" && VERDICTS[value]?.words) || title;
 
 function choose(facet, value, on, all) {
   const params = new URLSearchParams(query());
@@ -174,7 +178,7 @@ function histogram({ bins, low, high, title }) {
   const most = Math.max(1, ...bins.map(({ count }) => count));
   const bars = bins.map((bin, place) => {
     const inside = (low === null || bin.to > low) && (high === null || bin.from < high);
-    const tall = bin.count ? Math.max(1, (bin.count / most) * 30) : 0;
+    const tall = bin.count ? Math.max(1, Math.sqrt(bin.count / most) * 30) : 0; // by the root: few are seen beside many
     return svg("rect", { x: place * 10 + 0.5, y: 32 - tall, width: 9, height: tall, class: inside ? "in" : "out" });
   });
   const words = `${title}: ${bins.length} bars, the tallest has ${number(most)} crops`;

@@ -3,8 +3,8 @@
 import { get } from "./api.js";
 import { openBulk } from "./bulk.js";
 import { Sheet } from "./cells.js";
-import { onProgress } from "./chrome.js";
-import { announce, banner, button, counted, h, note } from "./dom.js";
+import { onLeave, onProgress } from "./chrome.js";
+import { announce, banner, button, counted, fill, h } from "./dom.js";
 import { openContext } from "./context.js";
 import { endOfAudit, endOfQueue } from "./ending.js";
 import { actionButton, altOf, zoom } from "./face.js";
@@ -14,7 +14,7 @@ import { act, keyFor } from "./keys.js";
 import { openMenu } from "./menu.js";
 import { drained, operation, waitingIds } from "./outbox.js";
 import { onSettings, reviewer, set, settings } from "./settings.js";
-import { draftKeeper, draftOf, findDraft } from "./tab.js";
+import { adopt, draftKeeper, draftOf, findDraft } from "./tab.js";
 import * as undoing from "./undo.js";
 
 const SEEN_MS = 250; // after a page is painted; a key that came sooner was meant for the one before
@@ -33,9 +33,10 @@ let seenAt = Infinity;
 let asked = false;
 let shownFrom = 0; // when the clock of this page began to run; 0: it stands
 let polling = 0;
+let kept = null; // what this tab comes back to, once it is left for another view
 
 const keepDraft = draftKeeper(() => draftOf(place, held().map((one) => one.toDraft())));
-const held = () => [page, ...(feed?.waiting ?? [])].filter(Boolean);
+const held = () => kept ?? [page, ...(feed?.waiting ?? [])].filter(Boolean);
 const sheet = new Sheet({ onMarks, onMenu });
 const host = h("div", { class: "host" }, sheet.element);
 const lead = h("p", { class: "lead", id: "lead" });
@@ -62,7 +63,8 @@ export async function start(main, sizes) {
   });
   document.addEventListener("visibilitychange", () => (document.hidden ? stopClock() : startClock()));
   addEventListener("pagehide", () => { stopClock(); keepDraft.flush(); });
-  keepLeases(held);
+  keepLeases(() => [...held(), ...(feed?.aside ?? [])]);
+  onLeave(leave);
   onProgress(() => showLead());
   await refill();
 }
@@ -85,11 +87,9 @@ function toolbar(sizes) {
 /** Begin anew, for other crops are asked for. */
 async function refill() {
   const old = page;
-  if (old) {
-    stopClock();
-    keepDraft.flush(); // marks stay with what was asked for then
-    feed.close(...(old.marks.size ? [] : [old]));
-  }
+  stopClock();
+  if (old) keepDraft.flush(); // marks stay with what was asked for then
+  feed?.close(...(old && !old.marks.size ? [old] : []));
   page = null;
   place = placeNow();
   const here = place;
@@ -106,6 +106,14 @@ async function newFeed() {
     count: settings.pageSize, kind: audit ? "audit" : "page", filters: audit ? "" : filters.query(), prepare: (one) => sheet.prepare(one), onTrouble,
     most: audit ? Math.max(1, Math.ceil((AUDIT - done) / settings.pageSize)) : Infinity,
   });
+}
+
+/** Let the other views, and others, have what was not marked; marks stay in the draft. */
+function leave() {
+  stopClock();
+  kept = held().filter(({ marks }) => marks.size);
+  feed?.close(...(page && !page.marks.size ? [page] : []));
+  keepDraft.flush();
 }
 
 /** Pages of another size come next; the one that is before the person stays. */
@@ -139,6 +147,7 @@ async function commit(event) {
   const { words, body, entry } = describe(done);
   const rest = draftOf(place, feed.waiting.map((one) => one.toDraft()));
   page = null;
+  if (done.inverted) for (const { crop } of done.items) feed.looked.add(crop);
   await undoing.perform(body, entry, rest);
   announce(words);
   await advance(began);
@@ -173,7 +182,9 @@ async function advance(began = performance.now()) {
   }
 }
 
+/** Show a page; *began* is when it was asked for, 0 where nobody measures. */
 async function present(next, began) {
+  delete document.body.dataset.ready;
   page = next;
   ending.hidden = true;
   host.hidden = false;
@@ -183,7 +194,7 @@ async function present(next, began) {
   await next.ready;
   await painted();
   if (page !== next) return;
-  performance.measure("kaoset:page", { start: began, end: performance.now() });
+  if (began) performance.measure("kaoset:page", { start: began, end: performance.now() });
   seenAt = performance.now();
   startClock();
   showLead(); // a picture that is missing has marked itself
@@ -195,22 +206,25 @@ async function lastLook() {
   lead.textContent = "Sending the last decisions…";
   await drained();
   feed.again();
+  const left = await adopt(place).catch(() => null); // without a database nothing is left behind
+  if (left) await feed.restore(left, () => false);
   return feed.take();
 }
 
 async function finish() {
+  const hint = feed.looked.size ? "You have looked at all of these. What you did not mark stays as it was." : "";
   page = null;
   keepDraft.flush();
-  const parts = isAudit() ? await endOfAudit() : await endOfQueue(feed.ended, { again: lookAgain, audit: startAudit, undo });
+  const parts = isAudit() ? await endOfAudit(feed.ended?.waiting_on ?? 0) : await endOfQueue(feed.ended, { again: lookAgain, audit: startAudit, undo, looked: feed.looked.size, hint });
   showEnding(...parts);
   clearTimeout(polling);
-  if (feed.ended?.waiting_on) polling = setTimeout(lookAgain, 10_000);
+  if (feed.ended?.waiting_on && !feed.looked.size) polling = setTimeout(lookAgain, 10_000);
 }
 
 function showEnding(...parts) {
   host.hidden = true;
   ending.hidden = false;
-  ending.replaceChildren(...parts);
+  fill(ending, parts);
   lead.textContent = "";
   document.body.dataset.ready = "1";
   ending.focus();
@@ -219,6 +233,7 @@ function showEnding(...parts) {
 async function lookAgain() {
   clearTimeout(polling);
   if (page || busy) return;
+  if (feed.looked.size) return void refill();
   feed.again();
   await advance();
 }
@@ -236,14 +251,13 @@ async function undo() {
     undoing.tellUndone(entry);
     if (!entry.page) return startClock();
     if (before) feed.putBack(before);
+    for (const { crop } of entry.page.items) feed.looked.delete(crop);
     const back = restored(entry);
     back.ready = sheet.prepare(back);
     asked = false;
     ask.hidden = true;
     clearTimeout(polling);
-    await present(back, performance.now());
-  } catch (error) {
-    note(`Nothing was undone: ${error.message}`);
+    await present(back, 0);
   } finally {
     busy = false;
   }
@@ -304,7 +318,7 @@ function showLead() {
   const rule = page.inverted
     ? [h("strong", { class: "warn" }, "Nothing changes but what you mark."), ` ${keyFor("keep") || "Mark"}: a face after all. The others stay as they are.`]
     : [h("strong", {}, page.kind === "audit" ? "Audit, chosen by chance: all are faces but those you mark." : "All are faces but those you mark.")];
-  lead.replaceChildren(...rule, h("span", { class: "tally" }, tally), h("span", { class: "order" }, `sorted by ${page.order}`));
+  fill(lead, rule, h("span", { class: "tally" }, tally), h("span", { class: "order" }, `sorted by ${page.order}`));
   document.querySelector("[data-action=commit] span").textContent = page.inverted ? "Commit marks" : "Commit page";
 }
 

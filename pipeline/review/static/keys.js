@@ -12,10 +12,10 @@ const GO = "Go to";
 
 /** Everything that a key can do; `keys` are as `nameOf` gives them. */
 export const ACTIONS = [
-  { id: "mark", group: DECIDE, views: ["grid"], keys: ["Space"], title: "Mark as no face, like a click (where only marks count: as a face)" },
-  { id: "reject", group: DECIDE, views: ["grid", "single"], keys: ["x"], title: "No face (in the grid: again takes it back)" },
+  { id: "mark", group: DECIDE, views: ["grid"], keys: ["Space"], title: "Mark, like a click: no face (a face, where only marks count)" },
+  { id: "reject", group: DECIDE, views: ["grid", "single"], keys: ["x"], title: "No face; in the grid again takes it back" },
   { id: "unsure", group: DECIDE, views: ["grid", "single"], keys: ["u"], title: "Unsure: comes again later" },
-  { id: "keep", group: DECIDE, views: ["grid", "single"], keys: ["k"], title: "A face (in the grid: takes a mark away, or rescues)" },
+  { id: "keep", group: DECIDE, views: ["grid", "single"], keys: ["k"], title: "A face, said expressly: rescues what a rule dropped" },
   { id: "range", group: DECIDE, views: ["grid"], keys: ["Shift+Space"], title: "Mark from the last mark to here" },
   { id: "all", group: DECIDE, views: ["grid"], keys: ["Ctrl+a"], title: "Mark all of the page; again: none" },
   { id: "commit", group: PAGE, views: ["grid"], keys: ["Enter"], title: "Commit the page: all are faces but those marked" },

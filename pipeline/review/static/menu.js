@@ -9,11 +9,15 @@ import { h } from "./dom.js";
  */
 export function openMenu(x, y, entries, after) {
   const items = entries.map(([words, act]) => h("button", { type: "button", role: "menuitem", tabindex: "-1", on: { click: () => { menu.hidePopover(); act(); } } }, words));
-  const menu = h("div", { class: "menu", role: "menu", popover: "auto", "aria-label": "This crop" }, items);
+  const menu = h("div", { class: "menu", role: "menu", popover: "manual", "aria-label": "This crop" }, items);
   document.body.append(menu);
   menu.addEventListener("keydown", (event) => onKey(event, items, menu));
+  // A popover that closes by itself would do so when the finger that opened it is lifted.
+  const outside = (event) => { if (!menu.contains(event.target)) menu.hidePopover(); };
+  document.addEventListener("pointerdown", outside, true);
   menu.addEventListener("toggle", (event) => {
     if (event.newState !== "closed") return;
+    document.removeEventListener("pointerdown", outside, true);
     menu.remove();
     if (!document.querySelector("dialog[open]")) after();
   });
@@ -27,7 +31,7 @@ export function openMenu(x, y, entries, after) {
 function onKey(event, items, menu) {
   const place = items.indexOf(document.activeElement);
   const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: items.length - 1 }[event.key];
-  if (event.key === "Tab") menu.hidePopover();
+  if (event.key === "Tab" || event.key === "Escape") menu.hidePopover();
   if (to === undefined) return;
   event.preventDefault();
   items[(to + items.length) % items.length].focus();

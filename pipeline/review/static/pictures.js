@@ -14,7 +14,7 @@ export const contextUrl = (sha256) => `/contexts/${sha256}`;
  * @param {HTMLImageElement} image
  */
 export async function load(image, url, isWanted = () => true) {
-  for (let tries = 0; isWanted(); tries++) {
+  for (let tries = 0; !tries || isWanted(); tries++) {
     image.src = tries ? `${url}?again=${tries}` : url;
     try {
       await image.decode();

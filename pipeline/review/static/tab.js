@@ -53,7 +53,8 @@ export async function findDraft(place) {
   }
 }
 
-async function adopt(place) {
+/** Take over what a tab that is gone left at some place; null: nothing. */
+export async function adopt(place) {
   const orphans = (await store.all("drafts")).filter((draft) => draft.place === place && draft.pages.length);
   for (const draft of orphans.sort((one, other) => other.at - one.at)) {
     if (draft.tab === tab || !(await grab(draft.tab))) continue;
@@ -71,7 +72,10 @@ async function adopt(place) {
  * @param {() => object} make gives the record as it is then
  */
 export const draftKeeper = (make) =>
-  settled(() => { store.write(["drafts"], (one) => one.objectStore("drafts").put(make())).catch(() => {}); }, 300);
+  settled(() => {
+    const draft = make(); // as things are now, not as they are when the database is open
+    store.write(["drafts"], (one) => one.objectStore("drafts").put(draft)).catch(() => {});
+  }, 300);
 
 /** Forget drafts that nobody came back for, and history that is very old. */
 export async function tidy() {

@@ -1,6 +1,6 @@
 // Hides what can be undone: what this tab did, and before that what the server knows of this person.
 
-import { get } from "./api.js";
+import { get, post } from "./api.js";
 import { counted, note } from "./dom.js";
 import { dead, drained, operation, record, waitingIds } from "./outbox.js";
 import * as store from "./store.js";
@@ -34,7 +34,6 @@ export const lastDone = (most) => done.slice(-most).reverse();
 export async function undo({ chosen = null, draftFor = () => null } = {}) {
   const entry = chosen ?? done.at(-1) ?? (await fromServer());
   if (!entry) {
-    note("There is nothing to undo.");
     return null;
   }
   done = done.filter((one) => one.id !== entry.id);
@@ -44,18 +43,38 @@ export async function undo({ chosen = null, draftFor = () => null } = {}) {
     return entry; // the server never took it
   }
   await record(operation("undo", { undoes: entry.id }), { tab, forget: entry.n ?? null, draft: draftFor(entry) });
+  if (entry.page) renewed(entry.page.batch);
   if (entry.remote) {
     await drained();
-    entry.page = await get(`batches/${entry.page.batch}`); // with what stands now that it is taken back
+    // With what stands now that it is taken back.
+    entry.page = await get(`batches/${entry.page.batch}`).catch(() => entry.page);
   }
   return entry;
 }
 
+/** A committed page belongs to nobody: before it is looked at again, it is taken again. */
+async function renewed(batch) {
+  await drained();
+  await post(`batches/${batch}/renew`, {}).catch(() => {}); // decisions are taken late as well
+}
+
 async function fromServer() {
+  try {
+    return await lastOnServer();
+  } catch (error) {
+    note(`Nothing was undone: ${error.message}`);
+    return null;
+  }
+}
+
+async function lastOnServer() {
   const [{ operations }, waiting] = await Promise.all([get("operations", "last=200"), waitingIds()]);
   const last = operations.find(({ id, kind, undone: gone }) =>
     !gone && !undone.has(id) && !waiting.undone.has(id) && ["page", "single", "label", "bulk"].includes(kind));
-  if (!last) return null;
+  if (!last) {
+    note("There is nothing to undo.");
+    return null;
+  }
   if (last.kind !== "page") return last;
   const page = await get(`batches/${last.batch}`);
   const marks = page.items.filter(({ verdict, reason }) => verdict && (verdict !== "keep" || reason !== "waiting"));
