@@ -14,7 +14,7 @@ from typing import Self
 
 from rich.console import Console
 
-from bench import alike, cost, near, pool, release, tables
+from bench import alike, cost, near, order, pool, release, review, tables
 from bench import boards as downloads
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
@@ -45,7 +45,7 @@ ABOUT = """\
 Measure, as ratios in one run: how well and how fast faces are found on hard pictures as large as originals, the
 detection stage against the usual scripts on the same pictures of the sandbox, whole builds of the sandbox against what
 was drawn, the downloader against what is promised, by the boards' own logs, the search for near hashes against a scan
-of all, and what a large release takes."""
+of all, what a large release takes, and the review page in a real browser."""
 MORE = """\
 Examples:
   python -m bench                            all of it, and writes bench/results.md; some minutes on two idle cores
@@ -57,6 +57,8 @@ Examples:
   python -m bench --only near                hashes that are near to each other, among up to two millions
   python -m bench --only release --posts 60  a quick look at releases, of 10,000 crops in place of 100,000
   python -m bench --only alike --posts 60    a quick look at how the same drawing is told, on a tenth of the pairs
+  python -m bench --only order --posts 120   in which order false crops are found soonest, on a fifth of the pictures
+  python -m bench --only review --posts 60   how quick the review page is, on a tenth of the crops; needs Chromium
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
 
@@ -90,7 +92,7 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table], dict[str, 
     """Measure; give what to know of the machine and the run, the tables, and charts by their names."""
     began, about, shown, charts = time.monotonic(), machine(), list[Table](), dict[str, bytes]()
     with Progress() as progress:
-        cascade = only in {"sources", "near", "release", "alike"} or find_cascade()
+        cascade = only in {"sources", "near", "release", "alike", "review"} or find_cascade()
         if not cascade:
             about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
         if only in {None, "faces"}:
@@ -104,6 +106,13 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table], dict[str, 
             shown += tables.near(near.measure(size / DEFAULT_POSTS, progress))
         if only in {None, "release"}:
             shown.append(tables.release(*release.measure(_part(release.CROPS, size / DEFAULT_POSTS), CACHE, progress)))
+        if only in {None, "order"}:
+            queues = order.measure(size / DEFAULT_POSTS, CACHE, progress, cascade=cascade)
+            shown.append(order.table(queues))
+            charts["order.png"] = order.draw(queues)
+        if only in {None, "review"}:
+            page = review.measure(size / DEFAULT_POSTS, progress)
+            shown += [review.table(page), review.filters(page)]
         if only in {None, "alike"}:
             pairs = alike.measure(size / DEFAULT_POSTS, progress)
             shown += alike.tables(pairs)
@@ -228,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=("faces", "detect", "processes", "build", "sources", "near", "release", "alike"),
+        choices=("faces", "detect", "processes", "build", "sources", "near", "release", "alike", "order", "review"),
         help="measure this part alone",
     )
     parser.add_argument(

@@ -10,7 +10,7 @@ import random
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +186,16 @@ def table(measured: Measured) -> Table:
     )
 
 
+def filters(measured: Measured) -> Table:
+    """Show what each filter takes."""
+    rows = [(f"`{query}`" if query else "the queue", f"{s * 1000:.0f} ms") for query, s in measured.filters_s.items()]
+    return Table(
+        title=f"Live counts of all filters, {measured.crops:,} crops, with one that is on",
+        columns=("filter", "shortest of three"),
+        rows=rows,
+    )
+
+
 # --- crops that nobody has scraped ------------------------------------------------------------------------------------
 
 
@@ -287,9 +297,3 @@ def _crop(name: str, image: str, number: int, chance: random.Random) -> dict[str
         "chroma": 50 * chance.random(),
         "family": f"f{number}",
     }
-
-
-def lines(measured: Measured) -> Iterator[str]:
-    """Give every filter's time, for whoever looks closer."""
-    for query, seconds in measured.filters_s.items():
-        yield f"{seconds * 1000:7.0f} ms  {query or 'the queue'}"

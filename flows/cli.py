@@ -338,6 +338,32 @@ def review_import(
     )
 
 
+@review.command(
+    "simulate",
+    short_help="How soon false crops are found, in a random order, by score, and as it is learnt.",
+    epilog="Example: flow review simulate --decisions --out order.png",
+)
+def review_simulate(
+    data: Data = Path("data"),
+    catalog: CatalogUrl = "",
+    decisions: Annotated[
+        bool, typer.Option("--decisions", help="On what was decided in the data folder; else on hard drawings.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the curves, too.")] = None,
+    workers: WorkerCount = 0,
+) -> None:
+    """Count the crops that are seen until 95 % of the false ones are found; drawings take a minute or two at first."""
+    from flows import order
+    from flows.review import simulate
+
+    if decisions:
+        _refuse_empty(data, catalog)
+    found = simulate(data, catalog, decisions=decisions, out=out, workers=workers)
+    console().print(order.table(found))
+    if out is not None:
+        print(f"curves: {out}")
+
+
 @review.command("list", epilog="Example: flow review list --json | jq -r .[].path")
 def review_list(
     data: Data = Path("data"),

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from flows import order
+from flows.order import Simulated
 from flows.show import display
 from pipeline.catalog import Catalog
 from pipeline.errors import UsageError
@@ -91,6 +93,28 @@ def summary(session: dict[str, Any]) -> str:
     undone = f", {session['undone']} taken back" if session["undone"] else ""
     done = f"{session['crops']:,} crops decided, {session['rejected']:,} rejected{undone}"
     return f"{done}; {session['minutes']} minutes of looking{pace}"
+
+
+def simulate(data: Path, catalog: str, *, decisions: bool, out: Path | None, workers: int) -> Simulated:
+    """Say how soon false crops would have been found in each order, on drawings or on what people decided.
+
+    Raises:
+        UsageError: Too little was decided.
+        WorldError: A detector is missing, or nothing can be written.
+    """
+    folder = DataFolder(data)
+    with display() as shown:
+        if decisions:
+            known = Catalog(catalog or folder.catalog)
+            try:
+                found = order.simulate_on_decisions(known, folder.store, folder.root / "review", shown)
+            finally:
+                known.close()
+        else:
+            found = order.simulate_on_drawings(order.PICTURES, order.SEED, data, workers, shown)
+    if out is not None:
+        write_atomically(out, order.draw([found]))
+    return found
 
 
 def export(data: Path, catalog: str, out: Path | None) -> int:

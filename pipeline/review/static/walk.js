@@ -47,14 +47,12 @@ export class Walk {
     }
   }
 
-  /** Let the other views, and others, have what nothing was said of. */
+  /** Let the other views, and others, have the rest: all that was said here is written down. */
   #leave() {
-    this.#kept = this.#open().filter((page) => page.marks.size);
-    this.#feed?.close(...this.#open().filter((page) => !page.marks.size));
+    this.#feed?.close(...this.#open());
+    this.entries = [];
     this.keep.flush();
   }
-
-  #kept = null;
 
   #feed = null;
   #key = "";
@@ -154,7 +152,7 @@ export class Walk {
   }
 
   #draft() {
-    return draftOf(this.#key, (this.#kept ?? this.#open()).map((page) => page.toDraft()));
+    return draftOf(this.#key, this.#open().map((page) => page.toDraft()));
   }
 }
 
