@@ -463,7 +463,7 @@ def status(
     for line in [*failures(found.failures, datetime.now(UTC)), *unread(found.unread)]:
         out.print(line, highlight=False, soft_wrap=True)
     out.print(
-        f"waiting for a person: {found.waiting}" + (" (flow review list)" if found.waiting else ""), highlight=False
+        f"waiting for a person: {found.waiting}" + (" (flow review)" if found.waiting else ""), highlight=False
     )
     for one in found.releases:
         out.print(f"release: {one}", highlight=False, soft_wrap=True)
@@ -883,7 +883,7 @@ def _summarise(built: Any, trained: Any) -> None:
     out = console()
     out.print(summary(built.reports))
     if built.waiting:
-        out.print(f"waiting for a person: {counted(built.waiting, 'crop')} (flow review list)", highlight=False)
+        out.print(f"waiting for a person: {counted(built.waiting, 'crop')} (flow review)", highlight=False)
     if built.release is None:
         return
     fresh = "published" if built.release.new else "unchanged"

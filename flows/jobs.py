@@ -148,7 +148,7 @@ def _nothing_left(reports: Sequence[StageReport]) -> str:
     last = next(report for report in reports if not report.kept)
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in last.dropped.items())
     if last.stage == "review":
-        return f"no crop is accepted yet ({reasons}; see `flow review list`)"
+        return f"no crop is accepted yet ({reasons}; see `flow review`)"
     return f"{last.stage} kept none of {last.seen:,} ({reasons})" if reasons else "there is no post"
 
 

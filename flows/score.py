@@ -74,7 +74,7 @@ def fit_score(recipe: Recipe, data: Path, catalog: str, out: Path | None) -> Fit
     if not examples:
         raise UsageError(
             f"{data}: nobody has decided on anything that {'+'.join(recipe.detect.detectors)} found; "
-            "`flow review list` shows what waits, `flow review keep` and `reject` decide"
+            "`flow review` shows what waits"
         )
     if not any(one.face for one in examples):  # one alone of what was sure would have all others dropped
         raise UsageError(

@@ -130,3 +130,13 @@ export function settled(act, milliseconds) {
   later.flush = () => { clearTimeout(timer); act(); };
   return later;
 }
+
+/** Wait until what was put into the page is on the screen; a hidden window paints nothing. */
+export const painted = () => new Promise((done) => {
+  if (document.hidden) return void setTimeout(done, 0);
+  requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = done;
+    port2.postMessage(0);
+  });
+});

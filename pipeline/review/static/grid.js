@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { openBulk } from "./bulk.js";
 import { Sheet } from "./cells.js";
 import { onLeave, onProgress } from "./chrome.js";
-import { announce, banner, button, counted, fill, h } from "./dom.js";
+import { announce, banner, button, counted, fill, h, painted } from "./dom.js";
 import { openContext } from "./context.js";
 import { endOfAudit, endOfQueue } from "./ending.js";
 import { actionButton, altOf, zoom } from "./face.js";
@@ -292,16 +292,6 @@ function stopClock() {
   if (page && shownFrom) page.dwell += performance.now() - shownFrom;
   shownFrom = 0;
 }
-
-/** The frame after the next one is on the screen; a hidden window paints nothing. */
-const painted = () => new Promise((done) => {
-  if (document.hidden) return void setTimeout(done, 0);
-  requestAnimationFrame(() => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = done;
-    port2.postMessage(0);
-  });
-});
 
 // --- around it --------------------------------------------------------------------------------------------------------
 
