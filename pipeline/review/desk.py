@@ -178,7 +178,9 @@ class Desk:
 
     def _pages(self, reviewer: str) -> list[Operation]:
         last = self.catalog.operations(reviewer, last=PAGES_OF_PACE * 3)
-        return [one for one in last if one.kind in ("page", "single") and one.dwell_ms][:PAGES_OF_PACE]
+        undone = {one.undoes for one in last}
+        looked = [one for one in last if one.kind in ("page", "single") and one.dwell_ms and one.id not in undone]
+        return looked[:PAGES_OF_PACE]
 
     # --- pages ------------------------------------------------------------------------------------------------------
 
@@ -382,6 +384,9 @@ class Desk:
             if operation.batch and operation.kind == "page":
                 self.catalog.release(operation.batch)
                 self._until.pop(operation.batch, None)
+            target = self.catalog.operation(operation.undoes) if operation.undoes else None
+            if target is not None and target.batch:  # the page comes back, and nobody else shall get it meanwhile
+                self.renew(target.batch, reviewer)
             self._learn_now_and_then(operation)
             return Stored(stored=len(rows), replay=not new, missed=missed, shown=operation.seeds_shown)
 

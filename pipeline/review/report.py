@@ -168,7 +168,8 @@ def session(desk: Desk, reviewer: str) -> dict[str, Any]:
     undone = {one.undoes for one in done}
     mine = [one for one in done if one.kind != "undo"]
     stands = [one for one in mine if one.id not in undone]
-    crops, rejected = (sum(part) for part in zip((0, 0), *map(counts, stands), strict=True))
+    judged = [one for one in stands if one.kind != "label"]
+    crops, rejected = (sum(part) for part in zip((0, 0), *map(counts, judged), strict=True))
     minutes = sum(one.dwell_ms for one in mine) / 60_000
     return {
         "began": desk.began.isoformat(),

@@ -20,7 +20,7 @@ from pipeline.errors import StoreError
 from pipeline.records import Box, Reason
 from pipeline.store import write_atomically
 
-VERSION = 1  # of what lies on the disk; raised when it is made differently
+VERSION = 2  # of what lies on the disk; raised when it is made differently
 ACCEPTED = "accepted"  # the word for what review let through
 SAME_PLACE = 0.3  # overlap of two faces in their pictures, as dedup has it
 SAME_FACE = 10  # bits of 64 between the hashes of two crops of one family
@@ -229,9 +229,10 @@ def _gather(catalog: Catalog, runs: Mapping[str, Mapping[str, str]], key: str, p
     columns["faces"] = np.minimum(np.bincount(columns["image"])[columns["image"]], 65535).astype(np.uint16)
     order = np.argsort(columns["unit"], kind="stable")
     columns["unit_sorted"], columns["unit_rows"] = columns["unit"][order], order
-    days, tags, starts, posts = _posts(catalog, codes["post"])
+    days, tags, starts, posts, characters = _posts(catalog, codes["post"])
     columns["day"] = days[columns["post"]]
     words = {name: list(codes[name]) for name in ("reason", "source", "detector", "recipe", "post", "family")}
+    words["character"] = characters
     names = np.frombuffer(b"".join(map(bytes.fromhex, codes["image"])), np.uint8).reshape(-1, 32)
     return Shelf(
         key=key,
@@ -385,21 +386,23 @@ def _join(units: NDArray[np.int32], one: int, other: int) -> None:
 
 def _posts(
     catalog: Catalog, known: Mapping[str, int]
-) -> tuple[NDArray[np.int32], list[str], NDArray[np.int64], NDArray[np.int32]]:
-    """Find the day of each post, by its number, and which posts have which tag."""
+) -> tuple[NDArray[np.int32], list[str], NDArray[np.int64], NDArray[np.int32], list[str]]:
+    """Find the day of each post, by its number, which posts have which tag, and which tags are characters."""
     days = np.full(len(known), UNKNOWN_DAY, np.int32)
     tagged: dict[str, list[int]] = defaultdict(list)
+    characters: set[str] = set()
     for post in catalog.all_posts() if known else ():
         number = known.get(post.id)
         if number is None:
             continue
         days[number] = day_of(post.posted_at or post.released_on)
+        characters.update(post.characters)
         for tag in dict.fromkeys((*post.tags, *post.characters)):
             tagged[tag].append(number)
     tags = sorted(tagged)
     starts = np.cumsum([0, *(len(tagged[tag]) for tag in tags)]).astype(np.int64)
     posts = np.array([number for tag in tags for number in tagged[tag]], np.int32)
-    return days, tags, starts, posts
+    return days, tags, starts, posts, sorted(characters)
 
 
 def day_of(moment: date | datetime | None) -> int:

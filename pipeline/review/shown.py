@@ -232,8 +232,10 @@ def _own_tags(desk: Desk, row: int | None) -> Counter[str]:
 
 
 def _characters(desk: Desk) -> dict[str, int]:
-    starts = desk.shelf.tag_starts
-    return {tag: int(starts[place + 1] - starts[place]) for place, tag in enumerate(desk.shelf.tags)}
+    """Count the posts of each character; where no board says which tags are characters, of each tag."""
+    tags, starts = desk.shelf.tags, desk.shelf.tag_starts
+    characters = set(desk.shelf.words["character"]) or set(tags)
+    return {tag: int(starts[place + 1] - starts[place]) for place, tag in enumerate(tags) if tag in characters}
 
 
 def _recent(desk: Desk, reviewer: str) -> list[str]:

@@ -398,3 +398,43 @@ def test_the_whole_way_of_a_crop_is_told(served: Serve, tmp_path: Path) -> None:
     assert told["post"]["tags"] == ["solo"]
     assert [one["crop"] for one in told["siblings"]] == [pair[1].crop.sha256]
     assert [(one["verdict"], one["undone"]) for one in told["history"]] == [("reject", False)]
+
+
+def test_the_characters_of_boards_are_names(served: Serve, tmp_path: Path) -> None:
+    """Other tags are not, where boards say which is which."""
+    queue(tmp_path, 3, post={"tags": ("solo", "hatsune_miku"), "characters": ("hatsune_miku",)})
+    client = served(tmp_path).client()
+
+    assert [one["label"] for one in client.get("/api/labels?q=miku")["labels"]] == ["hatsune_miku"]
+    assert client.get("/api/labels?q=solo")["labels"] == []
+
+
+def test_any_tag_is_a_name_where_no_board_says_who_is_who(served: Serve, tmp_path: Path) -> None:
+    """As of a folder with tags beside its pictures."""
+    queue(tmp_path, 3, post={"tags": ("hatsune_miku",)})
+
+    assert served(tmp_path).client().get("/api/labels?q=miku")["labels"][0]["count"] == 3
+
+
+def test_a_page_that_was_taken_back_is_nobody_elses(served: Serve) -> None:
+    """Until it is committed again, or its lease ends."""
+    page = served()
+    kim = page.client()
+    body = operation("page", batch=(given := kim.claim(5))["batch"], marks={})
+    kim.post("/api/operations", body)
+
+    kim.post("/api/operations", operation("undo", undoes=body["id"]))
+
+    assert not set(crops_of(given)) & set(crops_of(page.client("lee").claim(60)))
+
+
+def test_the_pace_is_of_pages_that_stand(served: Serve) -> None:
+    """The median of what a crop took, without what was taken back."""
+    client = served().client()
+    slow = operation("page", batch=client.claim(5)["batch"], marks={}, dwell_ms=500_000)
+    client.post("/api/operations", slow)
+    client.post("/api/operations", operation("undo", undoes=slow["id"]))
+
+    client.post("/api/operations", operation("page", batch=client.claim(5)["batch"], marks={}, dwell_ms=5_000))
+
+    assert client.get("/api/progress")["pace_per_hour"] == 3600
