@@ -80,7 +80,7 @@ def measure(part: float, progress: Progress) -> Measured:
         began = time.perf_counter()
         shelf = _opened(many, progress)
         opened = time.perf_counter() - began
-        live = nothing_said(shelf)
+        live = Live.nothing(len(shelf))
         filters_s = {query: _shortest(lambda query=query: _counted(shelf, live, query)) for query in FILTERS}
         tags_s = _shortest(lambda: tags(shelf, live, parse("verdict=none"), ""))
     return Measured(
@@ -101,19 +101,6 @@ def _opened(data: Path, progress: Progress) -> Shelf:
         return open_shelf(catalog, data / "review", progress)
     finally:
         catalog.close()
-
-
-def nothing_said(shelf: Shelf) -> Live:
-    """Give what nobody has said of anything."""
-    count = len(shelf)
-    return Live(
-        verdict=np.zeros(count, np.uint8),
-        disputed=np.zeros(count, np.bool_),
-        label=np.zeros(count, np.int32),
-        reviewer=np.zeros(count, np.int32),
-        labels=[""],
-        reviewers=[""],
-    )
 
 
 def _counted(shelf: Shelf, live: Live, query: str) -> None:

@@ -462,9 +462,7 @@ def status(
         out.print(hosts(found.hosts))
     for line in [*failures(found.failures, datetime.now(UTC)), *unread(found.unread)]:
         out.print(line, highlight=False, soft_wrap=True)
-    out.print(
-        f"waiting for a person: {found.waiting}" + (" (flow review)" if found.waiting else ""), highlight=False
-    )
+    out.print(f"waiting for a person: {found.waiting}" + (" (flow review)" if found.waiting else ""), highlight=False)
     for one in found.releases:
         out.print(f"release: {one}", highlight=False, soft_wrap=True)
 

@@ -116,19 +116,8 @@ def _is_copy(face: _Face, crop: FaceCrop, images: Mapping[str, Image]) -> bool:
     if here is None or there is None or here.sha256 == there.sha256 or not face.phash:
         return False
     apart = (int(face.phash, 16) ^ int(crop.phash, 16)).bit_count()
-    places = _place(face.box, there).overlap(_place(crop.detection.box, here))
+    places = there.place(face.box).overlap(here.place(crop.detection.box))
     return apart <= SAME_FACE and places >= SAME_PLACE
-
-
-def _place(box: Box, image: Image) -> Box:
-    """Say where a face stands, in thousandths of the image."""
-    wide, high = 1000 / image.width, 1000 / image.height
-    return Box(
-        left=round(box.left * wide),
-        top=round(box.top * high),
-        width=round(box.width * wide),
-        height=round(box.height * high),
-    )
 
 
 def at_most(false: int, seen: int, confidence: float = 0.95) -> float:

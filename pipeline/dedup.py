@@ -251,8 +251,11 @@ class DropNearDuplicates:
             here, there = ranked[one].detection.image_sha256, ranked[other].detection.image_sha256
             return None if here == there else judge(one, other)
 
+        def place(crop: FaceCrop) -> Box:
+            return self.images[crop.detection.image_sha256].place(crop.detection.box)
+
         def same_place(one: int, other: int) -> bool:
-            return self._place(ranked[one]).overlap(self._place(ranked[other])) >= SAME_PLACE
+            return place(ranked[one]).overlap(place(ranked[other])) >= SAME_PLACE
 
         pictures = [bits(self.images[crop.detection.image_sha256].phash) for crop in ranked]
         nears = [
@@ -309,17 +312,6 @@ class DropNearDuplicates:
         image = self.images.get(image_sha256)
         post = None if image is None else self.posts.get(image.post_id)
         return (post.posted_at.timestamp() if post and post.posted_at else math.inf, image_sha256)
-
-    def _place(self, crop: FaceCrop) -> Box:
-        """Say where the face stands, in thousandths of the image."""
-        image, box = self.images[crop.detection.image_sha256], crop.detection.box
-        wide, high = 1000 / image.width, 1000 / image.height
-        return Box(
-            left=round(box.left * wide),
-            top=round(box.top * high),
-            width=round(box.width * wide),
-            height=round(box.height * high),
-        )
 
 
 def name_families(

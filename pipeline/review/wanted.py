@@ -41,6 +41,18 @@ class Live:
     labels: Sequence[str]  # the first is "": none
     reviewers: Sequence[str]
 
+    @classmethod
+    def nothing(cls, rows: int) -> Live:
+        """Give what stands where nobody has said anything."""
+        return cls(
+            verdict=np.zeros(rows, np.uint8),
+            disputed=np.zeros(rows, np.bool_),
+            label=np.zeros(rows, np.int32),
+            reviewer=np.zeros(rows, np.int32),
+            labels=[""],
+            reviewers=[""],
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from queued import face, remember
 
@@ -35,20 +34,8 @@ def shelf(tmp_path: Path) -> Shelf:
 BINNED = ("score", "side")
 
 
-def nothing_said(shelf: Shelf) -> Live:
-    count = len(shelf)
-    return Live(
-        verdict=np.zeros(count, np.uint8),
-        disputed=np.zeros(count, np.bool_),
-        label=np.zeros(count, np.int32),
-        reviewer=np.zeros(count, np.int32),
-        labels=[""],
-        reviewers=[""],
-    )
-
-
 def scores(shelf: Shelf, query: str) -> list[float]:
-    there = mask(shelf, nothing_said(shelf), parse(query))
+    there = mask(shelf, Live.nothing(len(shelf)), parse(query))
     return sorted(round(float(score), 2) for score in shelf["score"][there])
 
 
@@ -108,7 +95,7 @@ def test_filters_are_written_as_they_are_read() -> None:
 
 def test_counts_are_of_what_all_other_filters_let_through(shelf: Shelf) -> None:
     """A filter that is on still tells what its other values would show."""
-    found = {one.name: one for one in facets(shelf, nothing_said(shelf), parse("reason=waiting&agreed=yes"))}
+    found = {one.name: one for one in facets(shelf, Live.nothing(len(shelf)), parse("reason=waiting&agreed=yes"))}
 
     assert found["agreed"].values == [("yes", 1, True), ("no", 1, False)]
     assert {word: count for word, count, _ in found["reason"].values} == {"waiting": 1, "accepted": 1}
@@ -116,14 +103,14 @@ def test_counts_are_of_what_all_other_filters_let_through(shelf: Shelf) -> None:
 
 def test_a_range_shows_how_many_are_where(shelf: Shelf) -> None:
     """All scores lie in the bins of the histogram, also 1."""
-    score = next(one for one in facets(shelf, nothing_said(shelf), parse("verdict=none")) if one.name == "score")
+    score = next(one for one in facets(shelf, Live.nothing(len(shelf)), parse("verdict=none")) if one.name == "score")
 
     assert sum(count for _, _, count in score.bins) == 4
 
 
 def test_tags_are_counted_among_what_is_asked_for(shelf: Shelf) -> None:
     """The most frequent first, of those that hold the text."""
-    live = nothing_said(shelf)
+    live = Live.nothing(len(shelf))
 
     assert tags(shelf, live, parse(""), "") == [("solo", 2), ("blue_hair", 1)]
     assert tags(shelf, live, parse("verdict=none"), "HAIR") == [("blue_hair", 1), ("red_hair", 1)]
@@ -136,5 +123,8 @@ def test_nothing_is_asked_of_an_empty_shelf(tmp_path: Path) -> None:
     shelf = open_shelf(catalog, tmp_path / "review", lambda *_: None)
     catalog.close()
 
-    assert [one.name for one in facets(shelf, nothing_said(shelf), parse("score=0-1&tag=a"))] == ["verdict", *BINNED]
-    assert tags(shelf, nothing_said(shelf), parse(""), "") == []
+    assert [one.name for one in facets(shelf, Live.nothing(len(shelf)), parse("score=0-1&tag=a"))] == [
+        "verdict",
+        *BINNED,
+    ]
+    assert tags(shelf, Live.nothing(len(shelf)), parse(""), "") == []
