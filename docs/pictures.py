@@ -26,21 +26,28 @@ def main() -> None:
         flow = Path(sys.executable).with_name("flow")
         build = [flow, "run", "build-dataset", "sandbox", "--data", name, "--no-train", "--no-prefect", *ALL_WAIT]
         subprocess.run(build, check=True)  # noqa: S603 - our own command
-        with serve(DataFolder(Path(name)), "", reviewer="kim", port=0) as served, sync_playwright() as play:
+        with (
+            serve(DataFolder(Path(name)), "", reviewer="kim", port=0, seeds=False) as served,
+            sync_playwright() as play,
+        ):
             browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             tab = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
             tab.add_init_script("localStorage.setItem('kaoset.settings', JSON.stringify({askQuick: false}))")
             tab.goto(served.url)
             _shown(tab)
-            for place in range(4):
-                for key in ("x", "ArrowRight", "ArrowRight", "u", "ArrowRight", "x")[: 6 - place]:
-                    tab.keyboard.press(key)
-                tab.wait_for_timeout(2500)
-                if place == 0:
-                    _take(tab, "review_grid")
+            for key in ("x", "ArrowRight", "ArrowRight", "u", "ArrowRight", "x"):
+                tab.keyboard.press(key)
+            tab.wait_for_timeout(500)
+            _take(tab, "review_grid")
+            tab.keyboard.press("Control+a")
+            root = served.url.split("/?")[0]
+            for filters in ("", "&score=0.9-", "&score=0.9-", "&score=0.9-"):
+                if filters:
+                    tab.goto(f"{root}/grid?reason=waiting&verdict=none{filters}")
+                    _shown(tab)
+                tab.wait_for_timeout(8000)  # as a quick person looks
                 tab.keyboard.press("Enter")
                 _shown(tab)
-            root = served.url.split("/?")[0]
             tab.goto(f"{root}/single")
             _shown(tab)
             tab.keyboard.press("k")
@@ -48,12 +55,11 @@ def main() -> None:
             _take(tab, "review_single")
             tab.goto(f"{root}/label")
             _shown(tab)
+            tab.keyboard.press("/")
             for label in NAMES:
-                tab.keyboard.press("/")
                 tab.keyboard.type(label)
                 tab.keyboard.press("Enter")
                 tab.wait_for_timeout(800)
-            tab.keyboard.press("/")
             tab.keyboard.type("burn")
             tab.wait_for_timeout(1500)
             _take(tab, "review_label")

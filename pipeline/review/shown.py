@@ -209,7 +209,8 @@ def _told(one: ReviewDecision, *, undone: bool) -> dict[str, Any]:
 def names_json(desk: Desk, text: str, crop: str | None, reviewer: str) -> dict[str, Any]:
     """Tell which names may be meant."""
     row = desk.shelf.row(crop) if crop else None
-    near = _suggested(desk, [row])[0] if row is not None else {}
+    looks = _suggested(desk, [row])[0] if row is not None else {}
+    near = {label: sure for label, sure in looks.items() if sure >= LEAST_SURE}
     own = _own_tags(desk, row)
     sources = [("used", desk.said.labels()), ("tag", own), ("tag", _characters(desk) if text else {})]
     return {"labels": [_name(one) for one in find(text, sources, near)], "recent": _recent(desk, reviewer)}
