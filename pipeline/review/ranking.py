@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from pipeline.store import Store
 EVERY = 3  # pages of decisions, after which the order is learnt anew
 _PART = 50_000  # rows that are ranked at once
 _MOST_LEARNT = 6000  # of the last decisions; more teach little and take long
+_QUIET_S = 0.25  # after somebody asked for something; he comes first
+_LONGEST_REST_S = 2.0  # so that something is learnt however much is asked for
 _AT_ONCE = 16  # crops that are looked at before somebody asks whether there is more to do
 
 
@@ -51,6 +54,7 @@ class Ranking:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stop = False
+        self._asked = 0.0
         self._lesson: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None
         self._to_see: list[NDArray[np.int64]] = []
         self.order = self._ranked(FIRST, 0)
@@ -67,6 +71,10 @@ class Ranking:
         if self._thread.is_alive():
             self._thread.join()
         self._embeddings.close()
+
+    def give_way(self) -> None:
+        """Rest a moment, for somebody asks for something."""
+        self._asked = time.monotonic()
 
     def teach(self, rows: NDArray[np.int64], false: NDArray[np.bool_]) -> None:
         """Have the order learnt anew, soon, from what was said of *rows*, the oldest first."""
@@ -118,6 +126,7 @@ class Ranking:
     def _see(self, rows: NDArray[np.int64]) -> None:
         known = self.embedded(rows)
         for row in rows[np.isnan(known[:, 0])]:
+            self._rest()
             sha256 = self._shelf.sha256(int(row))
             try:
                 vector = embed(decode(self._store.get(sha256), max_pixels=MAX_PIXELS))
@@ -125,6 +134,11 @@ class Ranking:
                 continue
             with self._lock, suppress(StoreError):  # where the disk is full it is known here all the same
                 self._embeddings.put(sha256, vector)
+
+    def _rest(self) -> None:
+        longest = time.monotonic() + _LONGEST_REST_S
+        while not self._stop and (now := time.monotonic()) < min(self._asked + _QUIET_S, longest):
+            time.sleep(min(self._asked + _QUIET_S, longest) - now)
 
     def _learn(self, rows: NDArray[np.int64], false: NDArray[np.bool_]) -> None:
         self._see(rows)

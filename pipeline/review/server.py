@@ -140,7 +140,7 @@ class _Pages:
             Route("/", lambda _: RedirectResponse("/grid", 303)),
             *(Route(f"/{view}", self._view(view)) for view in VIEWS),
             Route("/static/{name}", self._static),
-            Route("/crops/{sha256}", self._threaded(_crop)),
+            Route("/crops/{sha256}", self._crop),
             Route("/contexts/{sha256}", self._threaded(_context)),
             *(Route(f"/api/{path}", self._threaded(answer)) for path, answer in _READS.items()),
             *(Route(f"/api/{path}", self._threaded(answer), methods=["POST"]) for path, answer in _WRITES.items()),
@@ -148,8 +148,13 @@ class _Pages:
         return Starlette(routes=routes, exception_handlers={TooLargeError: _too_large})
 
     def _view(self, view: str) -> Callable[[Request], Response]:
+        others = VIEWS.keys() - {view}
+        # All that a view imports, by whatever way, is named at once, so that none waits for another that imports it.
+        modules = [name for name in self.static if name.endswith(".js") and name.removesuffix(".js") not in others]
+        html = self.template.render(view=view, title=VIEWS[view], views=VIEWS, version=__version__, modules=modules)
+
         def answer(_request: Request) -> Response:
-            return HTMLResponse(self.template.render(view=view, title=VIEWS[view], views=VIEWS, version=__version__))
+            return HTMLResponse(html)
 
         return answer
 
@@ -159,6 +164,16 @@ class _Pages:
         if data is None or kind is None:
             return JSONResponse({"error": "no such file"}, 404)
         return Response(data, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    async def _crop(self, request: Request) -> Response:
+        """Give a crop; reading one takes less time than to hand it to a thread."""
+        try:
+            name = _sha256(request)
+            if self.desk.shelf.row(name) is None and name not in self.desk.planted:
+                raise StoreError("no such picture")
+            return Response(self.desk.store.get(name), media_type="image/png", headers=_FOR_EVER)
+        except KaosetError as error:
+            return _error(error)
 
     def _threaded(self, answer: Answer) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
@@ -173,6 +188,7 @@ class _Pages:
         return handle
 
     def _answered(self, answer: Answer, request: Request) -> Response:
+        self.desk.ranking.give_way()
         said = answer(self, request, self._who(request))
         if isinstance(said, Response):
             return said
@@ -228,13 +244,6 @@ def _body(request: Request) -> Any:
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
-
-
-def _crop(pages: _Pages, request: Request, _who: str) -> Response:
-    name = _sha256(request)
-    if pages.desk.shelf.row(name) is None and name not in pages.desk.planted:
-        raise StoreError("no such picture")
-    return Response(pages.desk.store.get(name), media_type="image/png", headers=_FOR_EVER)
 
 
 def _context(pages: _Pages, request: Request, _who: str) -> Response:

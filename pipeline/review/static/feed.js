@@ -40,6 +40,7 @@ export class Feed {
   #changed = Promise.withResolvers();
   #failed = null;
   #asked = 0;
+  #prepared = Promise.resolve();
 
   /**
    * @param {{count: number, kind: string, filters: string, most?: number, prepare: (page: Page) => Promise<void>,
@@ -142,7 +143,8 @@ export class Feed {
 
   #add(page) {
     this.#asked++;
-    page.ready = this.prepare(page);
+    // One page's pictures after the other's: the first is what somebody waits for.
+    page.ready = this.#prepared = this.#prepared.catch(() => {}).then(() => this.prepare(page));
     this.#queue.push(page);
     this.#wake();
   }
