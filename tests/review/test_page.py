@@ -1,0 +1,584 @@
+"""The review page in a real browser, over a real server and a real catalog."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from queued import face, put_originals, queue, remember
+from reviewing import Served
+
+from pipeline.catalog import Catalog
+from pipeline.folder import DataFolder
+from pipeline.records import Reason, Verdict
+
+CHROMIUM = os.environ.get("KAOSET_CHROMIUM", "/usr/bin/chromium")
+SETTINGS = "localStorage.setItem('kaoset.settings', JSON.stringify({askQuick: false, pageSize: 24}))"
+HOSTILE = ("<script>window.hacked=1</script>", "\u202egnp.exe", "<img src=x onerror=window.hacked=1>", "a" * 10_000)
+Serve = Callable[..., Served]
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of this file."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no Chromium here: {CHROMIUM}")
+    with sync_playwright() as play:
+        yield play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.getuid() == 0 else [])
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Open]:
+    """Open the start URL in a browser of its own; nothing on the page may go wrong unseen."""
+    with contextlib.ExitStack() as stack:
+        wrong: list[str] = []
+
+        def start(url: str, context: BrowserContext | None = None, settings: str = SETTINGS, **options: Any) -> Page:
+            if context is None:
+                options = {"viewport": {"width": 1280, "height": 800}, **options}
+                context = browser.new_context(**options)
+                context.add_init_script(settings)
+                stack.callback(context.close)
+            tab = context.new_page()
+            tab.on("pageerror", lambda error: wrong.append(str(error)))
+            tab.on("dialog", lambda dialog: wrong.append(dialog.message))
+            tab.goto(url)
+            shown(tab)
+            return tab
+
+        yield start
+        assert wrong == []
+
+
+def shown(tab: Page) -> None:
+    expect(tab.locator("body[data-ready='1']")).to_be_attached()
+
+
+def cells(tab: Page) -> list[str]:
+    return [str(cell.get_attribute("data-crop")) for cell in tab.locator("[role=option][data-crop]:visible").all()]
+
+
+def marked(tab: Page, verdict: str) -> list[str]:
+    found = tab.locator(f"[role=option][data-verdict={verdict}]:visible").all()
+    return [str(cell.get_attribute("data-crop")) for cell in found]
+
+
+def commit(tab: Page) -> None:
+    """Press Enter when the page takes it, and wait for the next one."""
+    before = tab.locator("[data-batch]:visible").first.get_attribute("data-batch")
+    tab.wait_for_timeout(300)  # a page that was just painted takes no Enter
+    tab.keyboard.press("Enter")
+    expect(tab.locator(f"[data-batch='{before}']:visible")).to_have_count(0)
+    shown(tab)
+
+
+def saved(tab: Page) -> None:
+    expect(tab.locator("#save")).to_have_attribute("data-state", "saved", timeout=15_000)
+
+
+def verdicts(page: Served) -> dict[str, Verdict | None]:
+    return {crop: one.verdict for crop, one in page.desk.catalog.decisions().items()}
+
+
+def until(true: Callable[[], Any], tab: Page) -> None:
+    end = time.monotonic() + 15
+    while not true():
+        assert time.monotonic() < end
+        tab.wait_for_timeout(50)
+
+
+# --- marks and pages --------------------------------------------------------------------------------------------------
+
+
+def test_the_first_crop_has_the_focus(served: Serve, opened: Open) -> None:
+    """So that keys act at once."""
+    tab = opened(served().url)
+
+    expect(tab.locator("[role=option]").first).to_be_focused()
+
+
+def test_keys_mark_and_enter_commits(served: Serve, opened: Open) -> None:
+    """X is no face, U is unsure, all others are faces."""
+    page = served()
+    tab = opened(page.url)
+    crops = cells(tab)
+    for key in ("x", "ArrowRight", "u", "End", "Space", "Home", "ArrowDown", "x", "x"):
+        tab.keyboard.press(key)
+
+    commit(tab)
+    saved(tab)
+
+    said = verdicts(page)
+    assert set(said) == set(crops)
+    assert [crop for crop in crops if said[crop] is Verdict.REJECT] == [crops[0], crops[-1]]
+    assert [crop for crop in crops if said[crop] is Verdict.UNSURE] == [crops[1]]
+
+
+def test_shift_marks_a_range(served: Serve, opened: Open) -> None:
+    """From the last mark to where one goes."""
+    tab = opened(served().url)
+    tab.keyboard.press("x")
+    for _ in range(3):
+        tab.keyboard.press("Shift+ArrowRight")
+
+    assert marked(tab, "reject") == cells(tab)[:4]
+
+
+def test_a_click_marks_and_a_button_commits(served: Serve, opened: Open) -> None:
+    """The mouse does what keys do, and the focus stays in the grid."""
+    page = served()
+    tab = opened(page.url)
+    crops = cells(tab)
+    tab.locator("[role=option]").nth(2).click()
+    assert marked(tab, "reject") == [crops[2]]
+
+    tab.wait_for_timeout(300)
+    tab.locator("[data-action=commit]").click()
+    until(lambda: len(verdicts(page)) == len(crops), tab)
+
+    assert verdicts(page)[crops[2]] is Verdict.REJECT
+    expect(tab.locator("[role=option]:focus")).to_have_count(1)
+
+
+def test_a_tap_marks(served: Serve, opened: Open) -> None:
+    """On a phone."""
+    tab = opened(served().url, has_touch=True, viewport={"width": 390, "height": 844})
+
+    tab.locator("[role=option]").nth(1).tap()
+
+    assert marked(tab, "reject") == [cells(tab)[1]]
+
+
+def test_fast_enter_skips_no_page(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """However fast the key is hit, each page is one operation, and no crop is left out."""
+    queue(tmp_path, 150)
+    page = served(tmp_path)
+    tab = opened(page.url)
+    for _ in range(60):
+        tab.keyboard.press("Enter")
+        tab.wait_for_timeout(30)
+    saved(tab)
+    done = page.desk.catalog.operations()
+
+    assert len({one.batch for one in done}) == len(done) > 1
+    seen = {item.crop for one in done for item in (page.desk.catalog.batch(one.batch) or pytest.fail("lost")).items}
+    assert set(verdicts(page)) == seen
+
+
+def test_a_held_enter_commits_one_page(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """A key that repeats by itself is no decision."""
+    queue(tmp_path, 60)
+    page = served(tmp_path)
+    tab = opened(page.url)
+    tab.wait_for_timeout(400)
+
+    tab.keyboard.down("Enter")
+    for _ in range(20):
+        tab.keyboard.down("Enter")  # Playwright tells the page that these repeat
+        tab.wait_for_timeout(30)
+    tab.keyboard.up("Enter")
+    saved(tab)
+
+    assert len(page.desk.catalog.operations()) == 1
+
+
+def test_a_page_that_was_hardly_looked_at_is_asked_about_once(served: Serve, opened: Open) -> None:
+    """All good, in no time? A second Enter says so."""
+    page = served()
+    tab = opened(page.url, settings="")
+    tab.wait_for_timeout(300)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_text("really all good?").first).to_be_visible()
+    assert verdicts(page) == {}
+
+    tab.wait_for_timeout(300)
+    tab.keyboard.press("Enter")
+    until(lambda: len(verdicts(page)) == 30, tab)
+
+
+def test_undo_goes_back_as_far_as_one_likes(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """Whole pages come back with their marks, also after a reload; and nothing of them stands."""
+    queue(tmp_path, 100)
+    page = served(tmp_path)
+    tab = opened(page.url)
+    pages = []
+    for _ in range(3):
+        tab.keyboard.press("x")
+        pages.append((cells(tab), marked(tab, "reject")))
+        commit(tab)
+    saved(tab)
+    tab.reload()
+    shown(tab)
+
+    for crops, rejected in reversed(pages):
+        tab.keyboard.press("Control+z")
+        expect(tab.locator(f"[role=option][data-crop='{crops[0]}']:visible")).to_have_count(1)
+        shown(tab)
+        assert (cells(tab), marked(tab, "reject")) == (crops, rejected)
+    saved(tab)
+    until(lambda: verdicts(page) == {}, tab)
+    commit(tab)
+    saved(tab)
+
+    assert set(verdicts(page)) == set(pages[0][0])
+
+
+def test_help_is_made_of_the_keys_that_act(served: Serve, opened: Open) -> None:
+    """And no key acts behind it."""
+    tab = opened(served().url)
+    tab.keyboard.press("?")
+    dialog = tab.locator("dialog[open]")
+    expect(dialog).to_be_visible()
+    tab.keyboard.press("x")
+
+    for title in ("Commit the page", "Undo what was done last", "Unsure", "Where it was cut from"):
+        expect(dialog.get_by_text(re.compile(title)).first).to_be_visible()
+    tab.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    assert marked(tab, "reject") == []
+
+
+def test_context_shows_the_whole_image(served: Serve, opened: Open) -> None:
+    """With the box of the face."""
+    tab = opened(served().url)
+    tab.keyboard.press("c")
+    dialog = tab.locator("dialog[open]")
+
+    expect(dialog.locator("img[src*='/contexts/']").first).to_be_visible()
+    expect(dialog.locator("svg").first).to_be_visible()
+
+
+# --- nothing is lost --------------------------------------------------------------------------------------------------
+
+
+def test_half_a_page_is_there_again_after_a_reload(served: Serve, opened: Open) -> None:
+    """The same crops, with their marks."""
+    tab = opened(served().url)
+    tab.keyboard.press("x")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("u")
+    before = cells(tab), marked(tab, "reject"), marked(tab, "unsure")
+    tab.wait_for_timeout(600)
+
+    tab.reload()
+    shown(tab)
+
+    assert (cells(tab), marked(tab, "reject"), marked(tab, "unsure")) == before
+
+
+def test_two_tabs_have_different_crops(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """And what both do counts once."""
+    queue(tmp_path, 200)
+    page = served(tmp_path)
+    one = opened(page.url)
+    other = opened(page.url, one.context)
+    assert not set(cells(one)) & set(cells(other))
+
+    for tab in (one, other):
+        tab.bring_to_front()
+        commit(tab)
+        saved(tab)
+
+    until(lambda: len(verdicts(page)) == 48, one)
+    assert len(page.desk.catalog.all_decisions()) == 48
+
+
+def test_an_answer_that_is_lost_costs_nothing(served: Serve, opened: Open) -> None:
+    """The server has it, the page does not know: it is sent again, and counts once."""
+    page = served()
+    tab = opened(page.url)
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.fetch().status)
+            route.abort()
+
+    tab.route("**/api/operations", lose)
+    commit(tab)
+    saved(tab)
+
+    assert lost == [200]
+    assert len(page.desk.catalog.all_decisions()) == 24
+
+
+def test_a_busy_server_is_asked_again(served: Serve, opened: Open) -> None:
+    """The page goes on meanwhile, and says what is not saved."""
+    page = served()
+    tab = opened(page.url)
+    answers = iter([503] * 5)
+
+    def busy(route: Route) -> None:
+        status = next(answers, None)
+        if status is None:
+            route.continue_()
+        else:
+            route.fulfill(status=status, json={"error": "busy"})
+
+    tab.route("**/api/operations", busy)
+    commit(tab)
+    expect(tab.locator("#save")).not_to_have_attribute("data-state", "saved")
+    saved(tab)
+
+    assert len(verdicts(page)) == 24
+
+
+def test_a_line_that_is_down_comes_back(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """What was done meanwhile is sent then."""
+    queue(tmp_path, 100)
+    page = served(tmp_path)
+    tab = opened(page.url)
+    tab.wait_for_timeout(1000)  # the next pages are there
+    tab.context.set_offline(offline=True)
+    commit(tab)
+    assert verdicts(page) == {}
+
+    tab.context.set_offline(offline=False)
+    saved(tab)
+
+    assert len(verdicts(page)) == 24
+
+
+def test_a_server_that_is_killed_loses_nothing(opened: Open, tmp_path: Path) -> None:
+    """Killed with work unsent, and started again on the same port: all arrives, once, without a reload."""
+    queue(tmp_path / "data", 100)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first, url = _started(tmp_path / "data", port)
+    tab = opened(url)
+    tab.wait_for_timeout(1000)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    crops = cells(tab)
+    tab.keyboard.press("x")
+    commit(tab)
+    expect(tab.locator("#save")).not_to_have_attribute("data-state", "saved")
+
+    second, _ = _started(tmp_path / "data", port)
+    saved(tab)
+    second.send_signal(signal.SIGINT)
+    said = second.communicate(timeout=20)
+
+    catalog = Catalog(DataFolder(tmp_path / "data").catalog)
+    rows = catalog.all_decisions()
+    catalog.close()
+    assert sorted(one.crop_sha256 for one in rows) == sorted(crops)
+    assert [one.crop_sha256 for one in rows if one.verdict is Verdict.REJECT] == crops[:1]
+    assert "crops decided" in said[1]
+
+
+def _started(data: Path, port: int) -> tuple[subprocess.Popen[str], str]:
+    flow = Path(sys.executable).with_name("flow")
+    words = [flow, "review", "--data", data, "--no-browser", "--no-seeds", "--port", str(port)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = process.stdout.readline() if process.stdout else ""
+    assert line.startswith("http://127.0.0.1:"), process.communicate()
+    return process, line.strip()
+
+
+def test_a_tab_that_was_closed_is_finished_by_the_next(served: Serve, opened: Open) -> None:
+    """What it could not send any more lies in the browser."""
+    page = served()
+    tab = opened(page.url)
+    tab.route("**/api/operations", lambda route: route.abort())
+    commit(tab)
+    assert verdicts(page) == {}
+    context = tab.context
+    tab.close(run_before_unload=False)
+
+    saved(opened(page.url, context))
+
+    assert len(verdicts(page)) == 24
+
+
+def test_where_nothing_can_be_kept_the_page_waits(served: Serve, opened: Open, browser: Browser) -> None:
+    """Without a database Enter waits for the server, and a banner says so."""
+    page = served()
+    context = browser.new_context()
+    context.add_init_script(
+        SETTINGS + "; indexedDB.open = () => { throw new DOMException('full', 'QuotaExceededError') }"
+    )
+    tab = opened(page.url, context)
+    commit(tab)
+
+    assert len(verdicts(page)) == 24
+    expect(tab.locator("#banners")).not_to_be_empty()
+    context.close()
+
+
+def test_what_is_refused_for_good_is_shown(served: Serve, opened: Open) -> None:
+    """It is not sent for ever, and can be taken along."""
+    page = served()
+    tab = opened(page.url)
+    tab.route("**/api/operations", lambda route: route.fulfill(status=409, json={"error": "overtaken", "conflict": []}))
+    commit(tab)
+
+    tab.get_by_role("button", name="Look at them").click()
+    dialog = tab.locator("dialog[open]")
+    expect(dialog.get_by_text("overtaken")).to_be_visible()
+    with tab.expect_download() as download:
+        dialog.get_by_role("button", name="Download JSON").click()
+    assert "overtaken" in download.value.path().read_text()
+
+
+# --- filters, views, access -------------------------------------------------------------------------------------------
+
+
+def test_a_rescue_changes_only_what_is_marked(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """Among crops that a filter dropped, K says that one is a face."""
+    queue(tmp_path, 10, reason=Reason.LOW_SCORE)
+    page = served(tmp_path)
+    tab = opened(page.url)
+    tab.goto(page.url.split("/?")[0] + "/grid?reason=low_score")
+    shown(tab)
+    crops = cells(tab)
+    tab.keyboard.press("k")
+    tab.wait_for_timeout(300)
+    tab.keyboard.press("Enter")
+    until(lambda: verdicts(page), tab)
+    saved(tab)
+
+    assert verdicts(page) == {crops[0]: Verdict.KEEP}
+
+
+def test_a_filter_stands_in_the_address(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """And going back takes it away again."""
+    folder = DataFolder(tmp_path)
+    faces = [
+        face(folder, seed, agreed=seed % 2 == 0, post={"tags": ("even",) if seed % 2 == 0 else ()})
+        for seed in range(20)
+    ]
+    catalog = Catalog(folder.catalog)
+    remember(catalog, put_originals(folder, faces))
+    page = served(tmp_path)
+    tab = opened(page.url)
+    tab.get_by_text("Seen by several detectors").first.click()
+    tab.get_by_role("checkbox", name=re.compile("^yes")).first.check()
+    expect(tab).to_have_url(re.compile("agreed=yes"))
+    expect(tab.locator("[role=option][data-crop]:visible")).to_have_count(10)
+
+    tab.go_back()
+
+    expect(tab).not_to_have_url(re.compile("agreed=yes"))
+    expect(tab.locator("[role=option][data-crop]:visible")).to_have_count(20)
+
+
+def test_one_by_one(served: Serve, opened: Open) -> None:
+    """K, X and U decide on one crop each."""
+    page = served()
+    tab = opened(page.url)
+    tab.keyboard.press("s")
+    expect(tab).to_have_url(re.compile("/single"))
+    shown(tab)
+    for number, key in enumerate(("k", "x", "u"), 1):
+        tab.wait_for_timeout(400)
+        tab.keyboard.press(key)
+        until(lambda number=number: len(verdicts(page)) == number, tab)
+
+    assert sorted(str(one) for one in verdicts(page).values()) == ["keep", "reject", "unsure"]
+
+
+def test_burns_names_charles_montgomery_burns(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """A part of a name is enough."""
+    queue(tmp_path, 5, post={"tags": ("charles_montgomery_burns",), "characters": ("charles_montgomery_burns",)})
+    page = served(tmp_path)
+    client = page.client()
+    given = client.claim(5)
+    crop = given["items"][0]["crop"]
+    client.post(
+        "/api/operations",
+        {"id": "a" * 36, "kind": "page", "batch": given["batch"], "at": "2026-01-01T00:00:00Z", "marks": {}},
+    )
+    tab = opened(page.url)
+    tab.goto(page.url.split("/?")[0] + "/label")
+    shown(tab)
+    tab.keyboard.press("/")
+    tab.keyboard.type("burns")
+    expect(tab.get_by_role("option", name=re.compile("charles")).first).to_be_visible()
+    tab.keyboard.press("Enter")
+    until(lambda: any(one.label for one in page.desk.catalog.decisions().values()), tab)
+
+    assert {one.label for one in page.desk.catalog.decisions().values()} == {None, "charles_montgomery_burns"}
+    assert crop in verdicts(page)
+
+
+def test_what_strangers_wrote_is_text(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """Tags, sources and labels: no script runs, and the page keeps its shape."""
+    post = {"tags": HOSTILE, "artists": HOSTILE, "characters": HOSTILE, "page_url": "javascript:window.hacked=1"}
+    queue(tmp_path, 5, post=post)
+    page = served(tmp_path)
+    client = page.client()
+    crop = client.get("/api/bulk?least=0")["sample"][0]["crop"]
+    for number, label in enumerate(HOSTILE[:3]):
+        body = {"kind": "label", "at": "2026-01-01T00:00:00Z", "crops": [crop], "label": label}
+        client.post("/api/operations", {"id": f"label-{number}-0000", **body})
+    tab = opened(page.url)
+    refused: list[str] = []
+    tab.on("console", lambda message: refused.append(message.text) if "Content Security" in message.text else None)
+    tab.keyboard.press("c")
+    expect(tab.locator("dialog[open]").get_by_text("hacked=1").first).to_be_visible()
+    for view in ("label", "stats", "grid?verdict=keep"):
+        tab.goto(f"{page.url.split('/?')[0]}/{view}")
+        shown(tab)
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    assert tab.evaluate("window.hacked") is None
+    assert tab.locator("a[href^='javascript']").count() == 0
+    assert refused == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["grid", "single", "label?verdict=none", "stats"])
+def test_axe_finds_nothing(served: Serve, opened: Open, view: str, scheme: str) -> None:
+    """In any view, by day and by night."""
+    page = served()
+    tab = opened(page.url, color_scheme=scheme, reduced_motion="reduce")
+    tab.goto(f"{page.url.split('/?')[0]}/{view}")
+    shown(tab)
+    tab.wait_for_timeout(300)
+
+    found = Axe().run(tab).response["violations"]
+
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (640, 400)])
+@pytest.mark.parametrize("view", ["grid", "single", "label?verdict=none", "stats"])
+def test_nothing_is_cut_off_where_there_is_little_room(
+    served: Serve, opened: Open, view: str, width: int, height: int
+) -> None:
+    """On a phone, and on a screen that is enlarged to 200 %."""
+    page = served()
+    tab = opened(page.url, viewport={"width": width, "height": height})
+    tab.goto(f"{page.url.split('/?')[0]}/{view}")
+    shown(tab)
+
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_crop_is_never_stretched(served: Serve, opened: Open) -> None:
+    """It stays a square, on any screen, and the page does not jump when its pictures come."""
+    tab = opened(served().url)
+
+    sizes = tab.evaluate(
+        "[...document.querySelectorAll('[role=option] img')].map((one) => [one.clientWidth, one.clientHeight])"
+    )
+
+    assert sizes
+    assert all(abs(width - height) <= 1 for width, height in sizes)
