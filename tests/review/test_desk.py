@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -438,3 +439,16 @@ def test_the_pace_is_of_pages_that_stand(served: Serve) -> None:
     client.post("/api/operations", operation("page", batch=client.claim(5)["batch"], marks={}, dwell_ms=5_000))
 
     assert client.get("/api/progress")["pace_per_hour"] == 3600
+
+
+def test_a_clock_that_runs_ahead_makes_no_decision_of_tomorrow(served: Serve) -> None:
+    """The server's time counts where a browser's lies in the future; an earlier one is believed: it was offline."""
+    page = served()
+    client = page.client()
+    for at in ("2999-01-01T00:00:00Z", "2020-01-01T00:00:00Z"):
+        client.post("/api/operations", {**operation("page", batch=client.claim(3)["batch"], marks={}), "at": at})
+
+    times = sorted({one.decided_at for one in page.desk.catalog.all_decisions()})
+
+    assert times[0] == datetime(2020, 1, 1, tzinfo=UTC)
+    assert times[1] <= datetime.now(UTC)

@@ -582,3 +582,60 @@ def test_a_crop_is_never_stretched(served: Serve, opened: Open) -> None:
 
     assert sizes
     assert all(abs(width - height) <= 1 for width, height in sizes)
+
+
+@pytest.mark.parametrize(
+    ("keys", "address"),
+    [("s", "/single"), ("l", "/label"), ("t", "/stats"), ("sg", "/grid"), ("tg", "/grid")],
+)
+def test_a_letter_goes_to_each_view(served: Serve, opened: Open, keys: str, address: str) -> None:
+    """From any other."""
+    tab = opened(served().url)
+    for key in keys:
+        tab.keyboard.press(key)
+        shown(tab)
+        tab.wait_for_timeout(300)
+
+    expect(tab).to_have_url(re.compile(address))
+
+
+def test_keys_are_letters_in_a_text_field(served: Serve, opened: Open) -> None:
+    """Who types a tag marks nothing."""
+    tab = opened(served().url)
+    tab.get_by_text("Tags").first.click()
+    field = tab.locator("#filters input[type=search], #filters input[type=text]").last
+    field.click()
+    tab.keyboard.type("xu")
+
+    assert marked(tab, "reject") == marked(tab, "unsure") == []
+    expect(field).to_have_value("xu")
+
+
+def test_z_shows_the_pixels_as_they_are(served: Serve, opened: Open) -> None:
+    """Each pixel of the crop is one of the screen, or a whole number of them."""
+    tab = opened(served().url)
+    tab.keyboard.press("z")
+    picture = tab.locator("dialog[open] img").first
+    expect(picture).to_be_visible()
+
+    ratio = picture.evaluate("(one) => one.clientWidth / one.naturalWidth")
+
+    assert ratio == int(ratio)
+
+
+def test_two_people_have_different_crops(served: Serve, opened: Open, tmp_path: Path) -> None:
+    """Each in a browser of his own; who said what is remembered."""
+    queue(tmp_path, 200)
+    page = served(tmp_path)
+    kim, lee = (
+        opened(page.url, settings=f"{SETTINGS}; localStorage.setItem('kaoset.reviewer', '{name}')")
+        for name in ("kim", "lee")
+    )
+    assert not set(cells(kim)) & set(cells(lee))
+
+    for tab in (kim, lee):
+        commit(tab)
+        saved(tab)
+
+    until(lambda: len(verdicts(page)) == 48, kim)
+    assert {one.reviewer for one in page.desk.catalog.decisions().values()} == {"kim", "lee"}
