@@ -452,3 +452,24 @@ def test_a_clock_that_runs_ahead_makes_no_decision_of_tomorrow(served: Serve) ->
 
     assert times[0] == datetime(2020, 1, 1, tzinfo=UTC)
     assert times[1] <= datetime.now(UTC)
+
+
+def test_a_review_on_any_catalog(served: Serve, tmp_path: Path, catalog_url: str) -> None:
+    """SQLite or PostgreSQL: pages, decisions, undo, and the same sent twice."""
+    folder = DataFolder(tmp_path)
+    catalog = Catalog(catalog_url)
+    remember(catalog, put_originals(folder, [face(folder, seed) for seed in range(12)]))
+    catalog.close()
+    page = served(tmp_path, catalog_url=catalog_url)
+    client = page.client()
+    given = client.claim(6)
+    body = operation("page", batch=given["batch"], marks={crops_of(given)[0]: "reject"})
+    replayed = [client.post("/api/operations", body)["replay"] for _ in range(2)]
+    stood = said(page)
+
+    client.post("/api/operations", operation("undo", undoes=body["id"]))
+
+    assert replayed == [False, True]
+    assert list(stood.values()).count(Verdict.REJECT) == 1
+    assert said(page) == {}
+    assert len(page.desk.catalog.all_decisions()) == 12
