@@ -110,6 +110,7 @@ export class Feed {
     while (!this.#closed && !this.ended && !this.#failed && this.#queue.length < AHEAD && this.#asked < this.most) {
       await this.#claim();
       this.#wake();
+      await this.#prepared.catch(() => {}); // whoever waits for a page comes before those that are fetched ahead
     }
     this.#working = false;
   }
