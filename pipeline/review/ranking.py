@@ -61,7 +61,8 @@ class Ranking:
         self._thread = threading.Thread(target=self._work, name="ranking", daemon=True)
 
     def start(self) -> None:
-        """Begin to look at crops."""
+        """Begin to look at crops, when the browser has come."""
+        self._asked = time.monotonic() + _LONGEST_REST_S
         self._thread.start()
 
     def close(self) -> None:

@@ -154,6 +154,7 @@ class _Pages:
         html = self.template.render(view=view, title=VIEWS[view], views=VIEWS, version=__version__, modules=modules)
 
         def answer(_request: Request) -> Response:
+            self.desk.ranking.give_way()
             return HTMLResponse(html)
 
         return answer
@@ -168,6 +169,7 @@ class _Pages:
     async def _crop(self, request: Request) -> Response:
         """Give a crop; reading one takes less time than to hand it to a thread."""
         try:
+            self.desk.ranking.give_way()
             name = _sha256(request)
             if self.desk.shelf.row(name) is None and name not in self.desk.planted:
                 raise StoreError("no such picture")
