@@ -13,6 +13,7 @@ const HELD_MS = 450; // a touch that is held so long asks for the menu
 
 export class Sheet {
   #anchor = 0;
+  #marked = null; // the place that was marked last
   #before = null; // marks before a range was begun
   #span = null;
 
@@ -51,7 +52,7 @@ export class Sheet {
   show(page) {
     this.page = page;
     this.frozen = false;
-    this.#before = this.#span = null;
+    this.#before = this.#span = this.#marked = null;
     this.element.dataset.batch = page.id;
     this.element.dataset.inverted = page.inverted ? "1" : "0";
     this.element.removeAttribute("aria-busy");
@@ -147,6 +148,7 @@ export class Sheet {
     for (const crop of crops) this.#set(crop, off ? null : verdict);
     this.#endRange();
     this.#anchor = this.at;
+    this.#marked = off ? null : this.at;
     this.onMarks();
   }
 
@@ -176,7 +178,15 @@ export class Sheet {
       this.#set(crop, inside ? this.plain : (this.#before.get(crop) ?? null));
     });
     this.focus(to);
+    this.#marked = to;
     this.onMarks();
+  }
+
+  /** Mark from the last mark to the focus, however one came there. */
+  markTo() {
+    this.#endRange();
+    this.#anchor = this.#marked ?? this.at;
+    this.extendTo(this.at);
   }
 
   /** Let the range grow by one step. */

@@ -48,7 +48,7 @@ export async function start(main, sizes) {
   main.append(toolbar(sizes), h("div", { class: "leads" }, lead, ask), host, ending);
   act({
     mark: () => sheet.mark(sheet.plain), reject: () => sheet.mark("reject"), unsure: () => sheet.mark("unsure"), keep: () => sheet.mark("keep"),
-    range: () => sheet.extendTo(sheet.at), all: () => sheet.markAll(), commit, undo, bulk,
+    range: () => sheet.markTo(), all: () => sheet.markAll(), commit, undo, bulk,
     left: () => sheet.move(-1), right: () => sheet.move(1), up: () => sheet.move(0, -1), down: () => sheet.move(0, 1),
     extend: (_, key) => sheet.extend(...{ Left: [-1, 0], Right: [1, 0], Up: [0, -1], Down: [0, 1] }[key.split("Arrow")[1]]),
     first: () => sheet.jump("first"), last: () => sheet.jump("last"), pageup: () => sheet.move(0, -sheet.rows), pagedown: () => sheet.move(0, sheet.rows),
