@@ -131,7 +131,7 @@ def narrow(tab: Page) -> bool:
 def start(data: Path, port: int) -> tuple[subprocess.Popen[str], str]:
     """Start a review as a process of its own, that can be killed; gives its start URL, too."""
     flow = Path(sys.executable).with_name("flow")
-    words = [flow, "review", "--data", data, "--no-browser", "--no-seeds", "--port", str(port)]
+    words: list[str | Path] = [flow, "review", "--data", data, "--no-browser", "--no-seeds", "--port", str(port)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = process.stdout.readline() if process.stdout else ""
     assert line.startswith("http://127.0.0.1:"), process.communicate()

@@ -52,7 +52,9 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
     wrong: list[str] = []
     with ExitStack() as stack:
 
-        def start(url: str, context: BrowserContext | None = None, script: str = SETTINGS, **options: Any) -> Page:
+        def start(
+            url: str, context: BrowserContext | None = None, script: str = SETTINGS, view: str = "", **options: Any
+        ) -> Page:
             if context is None:
                 context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
                 context.add_init_script(script)
@@ -61,6 +63,9 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
             tab.on("pageerror", lambda error: wrong.append(str(error)))
             tab.on("dialog", lambda dialog: wrong.append(dialog.message))
             tab.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+            if view:  # at once: the grid would have taken crops
+                context.request.get(url)
+                url = f"{url.split('/?', maxsplit=1)[0]}/{view}"
             tab.goto(url)
             shown(tab)
             return tab

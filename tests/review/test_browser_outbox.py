@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 from queued import queue
 from review.browsing import (
     SETTINGS,
@@ -75,10 +75,12 @@ def test_a_page_that_was_committed_is_no_draft(served: Serve, opened: Open) -> N
     assert not set(cells(other)) & set(first)
 
 
-def test_who_goes_away_with_unsent_work_is_asked(served: Serve, opened: Open) -> None:
+def test_who_goes_away_with_unsent_work_is_asked(served: Serve, browser: Browser) -> None:
     """By the browser, and only then."""
     page = served()
-    tab = opened(page.url).context.new_page()
+    context = browser.new_context()
+    context.add_init_script(SETTINGS)
+    tab = context.new_page()
     asked: list[str] = []
 
     def accept(dialog: Dialog) -> None:
@@ -96,6 +98,7 @@ def test_who_goes_away_with_unsent_work_is_asked(served: Serve, opened: Open) ->
     commit(tab)
 
     tab.reload()
+    context.close()
 
     assert asked == ["beforeunload"]
 

@@ -10,7 +10,7 @@ import { h } from "./dom.js";
 export function openMenu(x, y, entries, after) {
   const items = entries.map(([words, act]) => h("button", { type: "button", role: "menuitem", tabindex: "-1", on: { click: () => { menu.hidePopover(); act(); } } }, words));
   const menu = h("div", { class: "menu", role: "menu", popover: "manual", "aria-label": "This crop" }, items);
-  document.body.append(menu);
+  document.getElementById("work").append(menu); // where whoever goes by landmarks finds it
   menu.addEventListener("keydown", (event) => onKey(event, items, menu));
   // A popover that closes by itself would do so when the finger that opened it is lifted.
   const outside = (event) => { if (!menu.contains(event.target)) menu.hidePopover(); };

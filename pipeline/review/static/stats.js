@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { columns, curve, dots, figure, lines, SERIES, table } from "./charts.js";
 import { onProgress } from "./chrome.js";
-import { button, counted, fraction, h, lasting, note, number, when } from "./dom.js";
+import { button, clip, counted, fraction, h, lasting, named, note, number, when } from "./dom.js";
 import { auditWords } from "./ending.js";
 import * as filters from "./filters.js";
 import { act, keyFor } from "./keys.js";
@@ -70,8 +70,9 @@ function tiles({ verdicts }, { left, unseen, attention, pace_per_hour: pace }) {
 }
 
 function session(said) {
+  const name = clip(reviewer(), 100);
   const text = [
-    `kaoset review, ${reviewer()}, since ${when(said.began)}`,
+    `kaoset review, ${name}, since ${when(said.began)}`,
     `${counted(said.crops, "crop")} decided in ${lasting(said.minutes * 60)} of looking${said.per_hour ? `, ${number(said.per_hour)} an hour` : ""}`,
     `${number(said.rejected)} no faces, ${counted(said.labels, "label")}, ${counted(said.undone, "operation")} taken back`,
   ];
@@ -83,7 +84,7 @@ function session(said) {
       note("The browser does not allow copying here; select the text instead.");
     }
   });
-  return h("section", { class: "card" }, h("h2", {}, "This session"), h("p", { class: "report" }, text.map((line, place) => [place ? h("br") : null, line])), h("p", { class: "row" }, copy));
+  return h("section", { class: "card" }, h("h2", {}, "This session"), h("p", { class: "report" }, ["kaoset review, ", named(name), text[0].slice(`kaoset review, ${name}`.length)], text.slice(1).map((line) => [h("br"), line])), h("p", { class: "row" }, copy));
 }
 
 const countsOf = (row, series) => series.map(({ name }) => row[name] ?? 0);
