@@ -109,6 +109,7 @@ class Ranking:
             if lesson is not None:
                 self._learn(*lesson)
             elif len(rows):
+                self._rest()  # not before a lesson: whoever decides all the time is to have the better order, too
                 self._see(rows)
             else:
                 self._wake.wait()
@@ -127,7 +128,6 @@ class Ranking:
     def _see(self, rows: NDArray[np.int64]) -> None:
         known = self.embedded(rows)
         for row in rows[np.isnan(known[:, 0])]:
-            self._rest()
             sha256 = self._shelf.sha256(int(row))
             try:
                 vector = embed(decode(self._store.get(sha256), max_pixels=MAX_PIXELS))
