@@ -399,8 +399,9 @@ class Catalog:
 
     def decide(self, decisions: Sequence[ReviewDecision]) -> None:
         """Append what a person said; nothing is ever changed or removed."""
+        rows = _decision_rows(decisions)
         with self._transaction() as connection:
-            _append(connection, decisions)
+            _append(connection, rows)
 
     def ever_decided(self) -> bool:
         """Say whether anybody has ever decided anything, also if it was taken back."""
@@ -464,6 +465,7 @@ class Catalog:
             ConflictError: Something else was done under that name.
         """
         row = {"id": operation.id, "reviewer": operation.reviewer, "digest": digest, "body": _dump(operation)}
+        rows = _decision_rows(decisions)  # made before anybody has to wait for it
         with self._transaction() as connection:
             # Written first, so that the same one that comes at the same time waits here until this is whole.
             put = _insert(connection, OPERATIONS).values(**row).on_conflict_do_nothing(index_elements=["id"])
@@ -473,7 +475,7 @@ class Catalog:
                 if connection.scalar(known) != digest:
                     raise ConflictError(f"{operation.id}: another thing was done under this name; do it anew")
                 return False
-            _append(connection, decisions)
+            _append(connection, rows)
         return True
 
     def operation(self, operation: str) -> Operation | None:
@@ -812,12 +814,15 @@ def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postg
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def _append(connection: sa.Connection, decisions: Iterable[ReviewDecision]) -> None:
+def _decision_rows(decisions: Iterable[ReviewDecision]) -> list[dict[str, str]]:
+    return [{"crop_sha256": one.crop_sha256, "body": _dump(one), "op": one.op} for one in decisions]
+
+
+def _append(connection: sa.Connection, rows: Sequence[dict[str, str]]) -> None:
     if connection.dialect.name == "postgresql":  # so that the rows are seen in the order of their numbers
         connection.exec_driver_sql("LOCK TABLE decisions IN EXCLUSIVE MODE")
-    for some in _batches(decisions, PAGE):
-        rows = [{"crop_sha256": one.crop_sha256, "body": _dump(one), "op": one.op} for one in some]
-        connection.execute(sa.insert(DECISIONS), rows)
+    for some in _batches(rows, PAGE):
+        connection.execute(sa.insert(DECISIONS), some)
 
 
 def _forget_changed(connection: sa.Connection, bodies: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -409,9 +410,9 @@ def test_those_that_write_at_once_are_all_seen(catalog_url: str) -> None:
     """Whoever follows the numbers misses no row, though it asks in between."""
     both = [Catalog(catalog_url), Catalog(catalog_url)]
 
-    def write(number: int) -> None:
+    def write(number: int) -> bool:
         said = [make.decision(make.sha256((number, place)), op=f"o{number}") for place in range(20)]
-        both[number % 2].operate(make.operation(f"o{number}"), said, "d")
+        return both[number % 2].operate(make.operation(f"o{number}"), said, "d")
 
     with ThreadPoolExecutor(4) as pool:
         writing = [pool.submit(write, number) for number in range(40)]
@@ -419,6 +420,8 @@ def test_those_that_write_at_once_are_all_seen(catalog_url: str) -> None:
         while not all(one.done() for one in writing):
             last, rows = both[0].decided_since(last)
             seen += rows
+            time.sleep(0.005)  # whoever asks without a pause leaves the writers of this process no time
+    assert [one.result() for one in writing] == [True] * 40
     seen += both[0].decided_since(last)[1]
 
     assert len(seen) == len({one.crop_sha256 for one in seen}) == 800
