@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.catalog import Catalog
+from pipeline.decided import SAME_FACE, SAME_PLACE
 from pipeline.errors import StoreError
 from pipeline.records import Box, Reason
 from pipeline.store import write_atomically
 
 VERSION = 2  # of what lies on the disk; raised when it is made differently
 ACCEPTED = "accepted"  # the word for what review let through
-SAME_PLACE = 0.3  # overlap of two faces in their pictures, as dedup has it
-SAME_FACE = 10  # bits of 64 between the hashes of two crops of one family
 UNKNOWN_DAY = np.iinfo(np.int32).min
 EPOCH = date(1970, 1, 1).toordinal()
 _APART = ("sha256s", "image_names", "tag_starts", "tag_posts")  # what is no column

@@ -2,102 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 from queued import face, put_originals, queue, remember
-from reviewing import Served
+from review.browsing import SETTINGS, Open, Serve, cells, commit, saved, shown, start, until, verdicts
 
 from pipeline.catalog import Catalog
 from pipeline.folder import DataFolder
 from pipeline.records import Reason, Verdict
 
-CHROMIUM = os.environ.get("KAOSET_CHROMIUM", "/usr/bin/chromium")
-SETTINGS = "localStorage.setItem('kaoset.settings', JSON.stringify({askQuick: false, pageSize: 24}))"
 HOSTILE = ("<script>window.hacked=1</script>", "\u202egnp.exe", "<img src=x onerror=window.hacked=1>", "a" * 10_000)
-Serve = Callable[..., Served]
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for all tests of this file."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no Chromium here: {CHROMIUM}")
-    with sync_playwright() as play:
-        yield play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if os.getuid() == 0 else [])
-
-
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Open]:
-    """Open the start URL in a browser of its own; nothing on the page may go wrong unseen."""
-    with contextlib.ExitStack() as stack:
-        wrong: list[str] = []
-
-        def start(url: str, context: BrowserContext | None = None, settings: str = SETTINGS, **options: Any) -> Page:
-            if context is None:
-                options = {"viewport": {"width": 1280, "height": 800}, **options}
-                context = browser.new_context(**options)
-                context.add_init_script(settings)
-                stack.callback(context.close)
-            tab = context.new_page()
-            tab.on("pageerror", lambda error: wrong.append(str(error)))
-            tab.on("dialog", lambda dialog: wrong.append(dialog.message))
-            tab.goto(url)
-            shown(tab)
-            return tab
-
-        yield start
-        assert wrong == []
-
-
-def shown(tab: Page) -> None:
-    expect(tab.locator("body[data-ready='1']")).to_be_attached()
-
-
-def cells(tab: Page) -> list[str]:
-    return [str(cell.get_attribute("data-crop")) for cell in tab.locator("[role=option][data-crop]:visible").all()]
 
 
 def marked(tab: Page, verdict: str) -> list[str]:
     found = tab.locator(f"[role=option][data-verdict={verdict}]:visible").all()
     return [str(cell.get_attribute("data-crop")) for cell in found]
-
-
-def commit(tab: Page) -> None:
-    """Press Enter when the page takes it, and wait for the next one."""
-    before = tab.locator("[data-batch]:visible").first.get_attribute("data-batch")
-    tab.wait_for_timeout(300)  # a page that was just painted takes no Enter
-    tab.keyboard.press("Enter")
-    expect(tab.locator(f"[data-batch='{before}']:visible")).to_have_count(0)
-    shown(tab)
-
-
-def saved(tab: Page) -> None:
-    expect(tab.locator("#save")).to_have_attribute("data-state", "saved", timeout=15_000)
-
-
-def verdicts(page: Served) -> dict[str, Verdict | None]:
-    return {crop: one.verdict for crop, one in page.desk.catalog.decisions().items()}
-
-
-def until(true: Callable[[], Any], tab: Page) -> None:
-    end = time.monotonic() + 15
-    while not true():
-        assert time.monotonic() < end
-        tab.wait_for_timeout(50)
 
 
 # --- marks and pages --------------------------------------------------------------------------------------------------
@@ -198,7 +123,7 @@ def test_a_held_enter_commits_one_page(served: Serve, opened: Open, tmp_path: Pa
 def test_a_page_that_was_hardly_looked_at_is_asked_about_once(served: Serve, opened: Open) -> None:
     """All good, in no time? A second Enter says so."""
     page = served()
-    tab = opened(page.url, settings="")
+    tab = opened(page.url, script="")
     tab.wait_for_timeout(300)
     tab.keyboard.press("Enter")
     expect(tab.get_by_text("really all good?").first).to_be_visible()
@@ -360,7 +285,7 @@ def test_a_server_that_is_killed_loses_nothing(opened: Open, tmp_path: Path) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    first, url = _started(tmp_path / "data", port)
+    first, url = start(tmp_path / "data", port)
     tab = opened(url)
     tab.wait_for_timeout(1000)
     first.send_signal(signal.SIGKILL)
@@ -370,7 +295,7 @@ def test_a_server_that_is_killed_loses_nothing(opened: Open, tmp_path: Path) -> 
     commit(tab)
     expect(tab.locator("#save")).not_to_have_attribute("data-state", "saved")
 
-    second, _ = _started(tmp_path / "data", port)
+    second, _ = start(tmp_path / "data", port)
     saved(tab)
     second.send_signal(signal.SIGINT)
     said = second.communicate(timeout=20)
@@ -381,15 +306,6 @@ def test_a_server_that_is_killed_loses_nothing(opened: Open, tmp_path: Path) -> 
     assert sorted(one.crop_sha256 for one in rows) == sorted(crops)
     assert [one.crop_sha256 for one in rows if one.verdict is Verdict.REJECT] == crops[:1]
     assert "crops decided" in said[1]
-
-
-def _started(data: Path, port: int) -> tuple[subprocess.Popen[str], str]:
-    flow = Path(sys.executable).with_name("flow")
-    words = [flow, "review", "--data", data, "--no-browser", "--no-seeds", "--port", str(port)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    line = process.stdout.readline() if process.stdout else ""
-    assert line.startswith("http://127.0.0.1:"), process.communicate()
-    return process, line.strip()
 
 
 def test_a_tab_that_was_closed_is_finished_by_the_next(served: Serve, opened: Open) -> None:
@@ -444,9 +360,7 @@ def test_a_rescue_changes_only_what_is_marked(served: Serve, opened: Open, tmp_p
     """Among crops that a filter dropped, K says that one is a face."""
     queue(tmp_path, 10, reason=Reason.LOW_SCORE)
     page = served(tmp_path)
-    tab = opened(page.url)
-    tab.goto(page.url.split("/?")[0] + "/grid?reason=low_score")
-    shown(tab)
+    tab = opened(page.url, view="grid?reason=low_score")
     crops = cells(tab)
     tab.keyboard.press("k")
     tab.wait_for_timeout(300)
@@ -505,9 +419,7 @@ def test_burns_names_charles_montgomery_burns(served: Serve, opened: Open, tmp_p
         "/api/operations",
         {"id": "a" * 36, "kind": "page", "batch": given["batch"], "at": "2026-01-01T00:00:00Z", "marks": {}},
     )
-    tab = opened(page.url)
-    tab.goto(page.url.split("/?")[0] + "/label")
-    shown(tab)
+    tab = opened(page.url, view="label")
     tab.keyboard.press("/")
     tab.keyboard.type("burns")
     expect(tab.get_by_role("option", name=re.compile("charles")).first).to_be_visible()
@@ -548,9 +460,7 @@ def test_what_strangers_wrote_is_text(served: Serve, opened: Open, tmp_path: Pat
 def test_axe_finds_nothing(served: Serve, opened: Open, view: str, scheme: str) -> None:
     """In any view, by day and by night."""
     page = served()
-    tab = opened(page.url, color_scheme=scheme, reduced_motion="reduce")
-    tab.goto(f"{page.url.split('/?')[0]}/{view}")
-    shown(tab)
+    tab = opened(page.url, view=view, color_scheme=scheme, reduced_motion="reduce")
     tab.wait_for_timeout(300)
 
     found = Axe().run(tab).response["violations"]
@@ -565,9 +475,7 @@ def test_nothing_is_cut_off_where_there_is_little_room(
 ) -> None:
     """On a phone, and on a screen that is enlarged to 200 %."""
     page = served()
-    tab = opened(page.url, viewport={"width": width, "height": height})
-    tab.goto(f"{page.url.split('/?')[0]}/{view}")
-    shown(tab)
+    tab = opened(page.url, view=view, viewport={"width": width, "height": height})
 
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -628,7 +536,7 @@ def test_two_people_have_different_crops(served: Serve, opened: Open, tmp_path: 
     queue(tmp_path, 200)
     page = served(tmp_path)
     kim, lee = (
-        opened(page.url, settings=f"{SETTINGS}; localStorage.setItem('kaoset.reviewer', '{name}')")
+        opened(page.url, script=f"{SETTINGS}; localStorage.setItem('kaoset.reviewer', '{name}')")
         for name in ("kim", "lee")
     )
     assert not set(cells(kim)) & set(cells(lee))
