@@ -11,6 +11,7 @@ const SHARED = new Set(["reason", "verdict"]); // without either, the server tak
 const panel = document.getElementById("filters");
 const listeners = new Set();
 let usual = "";
+let awaited = false; // somebody wants to go into the panel, and it is still empty
 let opener = null;
 let lastQuery = null;
 
@@ -46,7 +47,13 @@ export function toggle(key) {
 /** Open the panel and go into it. */
 export function focus() {
   setOpen(true);
-  panel.querySelector("summary, input, button")?.focus();
+  awaited = !enter(); // its content may still be on the way
+}
+
+function enter() {
+  const first = panel.querySelector("summary, input, button");
+  first?.focus();
+  return first !== null;
 }
 
 function setOpen(open, { quiet = false } = {}) {
@@ -98,12 +105,16 @@ export const refresh = settled(async () => {
 
 function draw(told) {
   const kept = document.activeElement?.dataset?.key;
+  const inside = awaited || panel.contains(document.activeElement);
+  awaited = false;
   const opened = new Map([...panel.querySelectorAll("details")].map((one) => [one.dataset.facet, one.open]));
   const scrolled = panel.scrollTop;
   const drawn = told.facets.map((facet) => section(facet, told.facets, opened.get(facet.name)));
   panel.replaceChildren(...head(told), clearing(), ...drawn, tags(opened.get("tag")));
   panel.scrollTop = scrolled;
-  if (kept) panel.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus({ preventScroll: true });
+  const same = kept && panel.querySelector(`[data-key="${CSS.escape(kept)}"]`);
+  if (same) same.focus({ preventScroll: true });
+  else if (inside) enter();
 }
 
 function head(told) {
