@@ -109,15 +109,15 @@ def test_it_goes_on_from_what_was_learnt(learnt: tuple[Weights, list[Progress]])
     """The first loss is about the last one, not that of a network that knows nothing."""
     told: list[Progress] = []
 
-    learn(DetectorConfig.going_on(kimg=0.08, batch=8, side=96, width=4, lr=1e-4), told, start=learnt[0].onnx)
+    learn(DetectorConfig.going_on(kimg=0.08, batch=8, side=96, width=8, lr=1e-4), told, start=learnt[0].onnx)
 
     assert told[0].loss < 0.85 * learnt[1][0].loss
 
 
 def test_it_goes_on_from_no_other_network(learnt: tuple[Weights, list[Progress]]) -> None:
     """One of another width has other weights."""
-    with pytest.raises(RecipeError, match="no face network of width 8"):
-        learn(DetectorConfig(width=8), start=learnt[0].onnx)
+    with pytest.raises(RecipeError, match="no face network of width 16"):
+        learn(DetectorConfig(width=16), start=learnt[0].onnx)
 
 
 @pytest.mark.parametrize(
