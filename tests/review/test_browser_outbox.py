@@ -94,6 +94,7 @@ def test_who_goes_away_with_unsent_work_is_asked(served: Serve, browser: Browser
     tab.reload()
     shown(tab)
     assert asked == []
+    ahead(tab, 30)
     cut(tab)
     commit(tab)
 
