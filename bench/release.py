@@ -75,13 +75,14 @@ def draw(count: int, cache: Path, progress: Progress) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as name:
         aside = Path(name) / "crops"
-        names = [_kept(aside / "store", pixels_HWC) for pixels_HWC in _varied(count, progress)]
+        names = [kept(aside / "store", pixels_HWC) for pixels_HWC in _varied(count, progress)]
         np.save(aside / "crops.npy", np.array(names, "S64"))
         aside.rename(folder)
     return folder
 
 
-def _kept(root: Path, pixels_HWC: NDArray[np.uint8]) -> str:
+def kept(root: Path, pixels_HWC: NDArray[np.uint8]) -> str:
+    """Put a picture into the store at *root*, and give its name."""
     # As the store does, but without a flush for each of so many files.
     png = encode_png(pixels_HWC)
     sha256 = hashlib.sha256(png).hexdigest()
@@ -96,7 +97,7 @@ def _varied(count: int, progress: Progress) -> Iterator[NDArray[np.uint8]]:
     for index in range(count):
         if len(faces) < min(DRAWN, count):
             drawing = draw_portrait((VERSION, index), long_side=(700, 701))
-            faces.append(resize(_about_the_face(drawing), SIZE + 8))
+            faces.append(resize(about_the_face(drawing), SIZE + 8))
         rng = np.random.default_rng((VERSION, index))
         top, left = rng.integers(8, size=2)
         face_HWC = faces[index % len(faces)][top : top + SIZE, left : left + SIZE, rng.permutation(3)]
@@ -106,7 +107,8 @@ def _varied(count: int, progress: Progress) -> Iterator[NDArray[np.uint8]]:
         progress("draw crops", index + 1, count)
 
 
-def _about_the_face(drawing: Drawing) -> NDArray[np.uint8]:
+def about_the_face(drawing: Drawing) -> NDArray[np.uint8]:
+    """Cut a square of one and a half times the face, moved inwards where it would leave the picture."""
     pixels_HWC, box = np.asarray(drawing.picture), drawing.truth.faces[0].box
     side = min(round(1.5 * box.width), *pixels_HWC.shape[:2])
     left = min(max(0, box.left + box.width // 2 - side // 2), pixels_HWC.shape[1] - side)

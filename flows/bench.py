@@ -15,7 +15,6 @@ from pipeline.benchmark import (
     Count,
     Fate,
     Judged,
-    Share,
     Traits,
     Truth,
     average_precision,
@@ -30,6 +29,7 @@ from pipeline.benchmark.rule import Rule
 from pipeline.benchmark.ways import check, look, usual
 from pipeline.recipe import load as recipe
 from pipeline.sandbox import hard
+from pipeline.shares import Share
 from pipeline.store import Store, write_atomically
 from pipeline.workers import Workers
 

@@ -164,15 +164,24 @@ def train_gan(
     data: Data = Path("data"),
     overrides: Overrides = None,
     no_prefect: NoPrefect = False,
+    fid_weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="pt_inception-2015-12-05-6726825d.pth: measure the standard FID as well."),
+    ] = None,
 ) -> None:
-    """Train a GAN on a release; an unfinished training goes on, a finished one is left alone."""
+    """Train a GAN on a release; an unfinished training goes on, a finished one is left alone.
+
+    The networks and all their settings stand in the recipe's section `train`; -p changes them for this training. Its
+    folder holds train.html, which shows everything and renews itself while the training runs.
+    """
     from flows import jobs
 
     with display() as shown:
         if no_prefect:
-            trained = jobs.train_release(data, release, overrides or [], shown)
+            trained = jobs.train_release(data, release, overrides or [], shown, fid_weights)
         else:
             order = {"release": release, "data": str(data), "overrides": overrides or []}
+            order["fid_weights"] = None if fid_weights is None else str(fid_weights)
             answer = _with_prefect(data, shown, "train_gan", None, order)
             trained = jobs.Trained(run_dir=Path(answer["run"]), finished=bool(answer["finished"]))
     print(f"training: {trained.run_dir}")
@@ -614,6 +623,85 @@ def diff(
 
 
 @app.command(
+    "generate",
+    short_help="Draw faces with a trained GAN.",
+    epilog="Example: flow generate --hair green --count 64; flow generate sandbox-001-1a2b3c --interpolate --count 6",
+)
+def generate(
+    training: Annotated[
+        str | None,
+        typer.Argument(help="Folder or name of a training, a .safetensors or a checkpoint; without: the last."),
+    ] = None,
+    data: Data = Path("data"),
+    count: Annotated[int, typer.Option(help="Pictures; of an interpolation, places on the way.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the first picture; each next one has the next.")] = 0,
+    hair: Annotated[str, typer.Option(help="A colour, such as green.")] = "",
+    eyes: Annotated[str, typer.Option(help="A colour, such as blue.")] = "",
+    character: Annotated[str, typer.Option(help="Whom to draw.")] = "",
+    having: Annotated[list[str] | None, typer.Option("--with", help="A label, such as smile; may be repeated.")] = None,
+    lacking: Annotated[list[str] | None, typer.Option("--without", help="A label that is not wanted.")] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="Leave out rare noise: 0.7 draws better and more alike faces.")
+    ] = None,
+    interpolate: Annotated[bool, typer.Option("--interpolate", help="A strip and a film from face to face.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="A file for each picture instead of one grid.")] = False,
+    columns: Annotated[int | None, typer.Option(help="Of the grid.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and made.json.")] = Path("generated"),
+) -> None:
+    """Draw faces by seed and by what they should show; made.json says how each was made."""
+    import math
+
+    from flows.jobs import find_training
+    from pipeline.train import Wanted
+    from pipeline.train import generate as draw
+
+    wanted = Wanted(
+        count=count,
+        seed=seed,
+        hair=hair,
+        eyes=eyes,
+        character=character,
+        having=tuple(having or ()),
+        lacking=tuple(lacking or ()),
+        truncation=math.inf if truncation is None else truncation,
+        interpolate=interpolate,
+        layout="files" if files else "grid",
+        columns=columns,
+    )
+    written = draw(find_training(data, training), wanted, out)
+    print(*(written if len(written) <= 5 else [f"{out}: {len(written) - 1} pictures", written[-1]]), sep="\n")
+
+
+@app.command(
+    "compare",
+    short_help="Lay trainings side by side: one table, one picture.",
+    epilog="Example: flow compare sandbox-001-1a2b3c sandbox-001-4d5e6f",
+)
+def compare(
+    trainings: Annotated[list[str], typer.Argument(help="Folders or names of two trainings or more.")],
+    data: Data = Path("data"),
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("compare.png"),
+) -> None:
+    """Compare trainings by what was measured at their best and last checkpoints, and by what they draw."""
+    from rich.table import Table
+
+    from flows.jobs import find_training
+    from pipeline.train.contest import compare as read
+    from pipeline.train.contest import picture, table
+
+    contest = read([find_training(data, one) for one in trainings])
+    head, *rows = table(contest)
+    shown = Table(*head, box=None)
+    for row in rows:
+        shown.add_row(*map(harmless, row))
+    console().print(shown)
+    for line in contest.warnings:
+        print(f"note: {harmless(line)}")
+    picture(contest, out)
+    print(out)
+
+
+@app.command(
     "rebuild",
     short_help="Make a release again from its manifest.",
     epilog="Example: flow rebuild shared/data_manifest.csv",
@@ -827,17 +915,24 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Of the Prefect server, if one is started here.")] = None,
 ) -> None:
     """Build on a schedule, and train whenever a release is published; the page of Prefect shows it all."""
+    import os
+
     from flows.jobs import schedule_of
     from flows.server import prepare, running
     from pipeline.recipe import load
 
-    schedule, name = schedule_of(every, cron), load(recipe, overrides or []).name
+    schedule, chosen = schedule_of(every, cron), load(recipe, overrides or [])
+    if chosen.train.work_pool and not os.environ.get("PREFECT_API_URL"):
+        raise UsageError(
+            f"train.work_pool {chosen.train.work_pool}: its workers cannot reach the server that `flow serve` starts; "
+            "start one with `prefect server start --host 0.0.0.0` and name it in PREFECT_API_URL"
+        )
     prepare(data / ".prefect", "WARNING")
     with running(port or 4200, ui=True) as url:
         from flows.serve import serve_flows
 
         print(f"Prefect: {url.removesuffix('/api')}  (Ctrl-C ends)", flush=True)
-        serve_flows(name, recipe, data, overrides or [], schedule)
+        serve_flows(chosen, recipe, data, overrides or [], schedule)
 
 
 def _run_dataset(

@@ -23,7 +23,7 @@ from pipeline.folder import DataFolder
 from pipeline.recipe import FolderSection, Recipe, UrlsSection, VideoSection, load, parse
 from pipeline.run import STAGES, Build, Settings
 from pipeline.stage import StageReport
-from pipeline.train import TrainConfig, TrainProgress, train_gan
+from pipeline.train import FREE, TrainConfig, TrainProgress, train_gan
 from pipeline.verify import verify
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -152,7 +152,9 @@ def _nothing_left(reports: Sequence[StageReport]) -> str:
     return f"{last.stage} kept none of {last.seen:,} ({reasons})" if reasons else "there is no post"
 
 
-def train_release(data: Path, name: str | None, overrides: Sequence[str], display: Display) -> Trained:
+def train_release(
+    data: Path, name: str | None, overrides: Sequence[str], display: Display, inception: Path | None = None
+) -> Trained:
     """Train on a release by its own recipe; a finished training is left alone, an unfinished one goes on.
 
     Raises:
@@ -165,25 +167,60 @@ def train_release(data: Path, name: str | None, overrides: Sequence[str], displa
     if faults:
         raise WorldError(f"{release}: not sound ({faults[0]}), so it is not trained on; see `flow verify {release}`")
     recipe = recipe_of(release, overrides)
-    config = TrainConfig(seed=recipe.seed, **recipe.train.model_dump())
+    config = recipe.train.config(recipe.seed)
     run_dir = folder.trainings / f"{release.parent.name}-{release.name}-{_mark(config)}"
 
+    told = 0.0
+
     def show(now: TrainProgress) -> None:
+        nonlocal told
         display.progress("train", round(now.kimg * 1000), round(now.total_kimg * 1000))
         if now.note:
             display.say(now.note)
+        elif now.kimg - told >= config.sample_every_kimg and now.img_per_s:
+            told = now.kimg
+            display.say(_so_far(now))
 
+    display.say(f"look on: {run_dir / 'train.html'}")
     with terminated() as stop:
-        result = train_gan(release, run_dir, config, progress=show, stop=stop)
+        result = train_gan(release, run_dir, config, progress=show, stop=stop, inception=inception)
     if not result.new_steps:
         display.say(f"{run_dir}: already trained, nothing to do")
+    elif result.finished and result.best is not None:
+        display.say(f"the best checkpoint of {result.steps} steps is that of step {result.best}; see metrics.csv")
     return Trained(run_dir=run_dir, finished=result.finished)
+
+
+def _so_far(now: TrainProgress) -> str:
+    """Say how far a training is, how fast, how long it will take, and what it takes: one line a tick."""
+    left = timedelta(seconds=round((now.total_kimg - now.kimg) * 1000 / now.img_per_s))
+    return (
+        f"{now.kimg:.1f} of {now.total_kimg:.1f} kimg, {1000 / now.img_per_s:.1f} s/kimg, {left} left,"
+        f" {now.memory_mb:,.0f} MB; losses {now.d_loss:.3f} and {now.g_loss:.3f}"
+    )
+
+
+def find_training(data: Path, name: str | None) -> Path:
+    """Find a training by its folder, by its name in the data folder, or the one that was last at work.
+
+    Raises:
+        UsageError: There is none.
+    """
+    folder = DataFolder(data).trainings
+    if name is not None:
+        found = [one for one in (Path(name), folder / name) if one.exists()]
+        if not found:
+            raise UsageError(f"{name}: no training, and none of that name in {folder}; `flow run train-gan` makes one")
+        return found[0]
+    runs = sorted(folder.glob("*/run.json"), key=lambda one: one.stat().st_mtime)
+    if not runs:
+        raise UsageError(f"{folder}: no training yet; `flow run train-gan` makes one")
+    return runs[-1].parent
 
 
 def _mark(config: TrainConfig) -> str:
     """Tell trainings of one release apart by what may not change when one goes on; more kimg lengthens the same one."""
-    free = {"kimg", "sample_every_kimg", "checkpoint_every_kimg", "keep_last", "device", "precision", "threads"}
-    fixed = {name: value for name, value in sorted(asdict(config).items()) if name not in free}
+    fixed = {name: value for name, value in sorted(asdict(config.settled()).items()) if name not in FREE}
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:6]
 
 

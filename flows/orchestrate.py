@@ -72,9 +72,15 @@ def publish_dataset(
 
 
 @flow(name="train-gan", persist_result=False, validate_parameters=True)
-def train_gan(release: str | None = None, data: str = "data", overrides: list[str] | None = None) -> dict[str, Any]:
+def train_gan(
+    release: str | None = None,
+    data: str = "data",
+    overrides: list[str] | None = None,
+    fid_weights: str | None = None,
+) -> dict[str, Any]:
     """Train a GAN on a release."""
-    trained = jobs.train_release(Path(data), release, overrides or [], _display())
+    inception = None if fid_weights is None else Path(fid_weights)
+    trained = jobs.train_release(Path(data), release, overrides or [], _display(), inception)
     return {"run": str(trained.run_dir), "finished": trained.finished}
 
 

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pipeline.detectors import DETECTORS
 from pipeline.errors import RecipeError, UsageError
+from pipeline.train import TrainConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 NAME_OR_NOTHING = rf"{NAME}|^$"
@@ -359,28 +360,82 @@ class ReleaseSection(_Section):
 class TrainSection(_Section):
     """The GAN that a published release starts."""
 
-    network: Literal["dcgan"] = "dcgan"
-    """Which network."""
-    size: Literal[16, 32, 64, 128] = 64
-    """Pixels a side; also that of faces.npy."""
+    network: Literal["dcgan", "mangagan", "single", "jin", "r3gan"] = "dcgan"
+    """Which networks; what is not said below is as their own document has it."""
+    size: Literal[16, 32, 64, 96, 128] = 64
+    """Pixels a side; also that of faces.npy. `mangagan` has 64 or 96."""
     width: int = Field(64, ge=8, le=1024)
     """Channels of the layers next to the picture; doubled each time the side is halved."""
+    blocks: int | None = Field(None, ge=0, le=64)
+    """Residual blocks: of `jin` in all, of `single` and `r3gan` at each side."""
+    z: int | None = Field(None, ge=1, le=4096)
+    """Numbers of noise that make one picture."""
+    condition: Literal["none", "hair", "eyes", "character", "attributes"] = "none"
+    """What pictures can be asked for; colours by tag, or measured where tags are silent; all 34 attributes by tag."""
+    untagged: Literal["unknown", "false"] = "unknown"
+    """Of attributes: what it means that a face has no tag for its hair style, hat, smile and the like."""
+    loss: Literal["bce", "hinge", "relativistic"] | None = None
+    """What both networks are paid for; only `r3gan` begins with `relativistic`, the others with `bce`."""
+    penalty: Literal["none", "dragan", "r1", "r1r2"] | None = None
+    """On the discriminator's gradient; with one, or with `spectral_norm`, it has no batch normalisation."""
+    penalty_weight: float | None = Field(None, ge=0)
+    """Of the penalty: `dragan` and `r1` 10, in `jin` 0.5, `r1r2` 1."""
+    penalty_reach: float = Field(0.5, gt=0)
+    """How far around real pictures `dragan` looks, in standard deviations of the batch."""
+    adversarial_weight: float | None = Field(None, gt=0)
+    """Of real or not, beside the labels, in `jin`: as many as there are labels."""
+    classify_fakes: bool = True
+    """Whether the discriminator of `jin` learns to name the labels of drawn pictures, too."""
+    spectral_norm: bool = False
+    """Bound every layer of the discriminator."""
+    augment: Literal["none", "diffaugment", "ada"] = "none"
+    """Change by chance what the discriminator sees; below 10,000 faces it roughly halves FID."""
+    ada_target: float = Field(0.6, ge=0, le=1)
+    """How sure of real pictures the discriminator may be before `ada` changes more."""
     kimg: float = Field(500.0, gt=0)
     """Thousands of real images to show."""
     batch: int = Field(128, ge=2)
     """Images a step."""
+    draw: Literal["evenly", "weight", "class"] = "evenly"
+    """How often a face is shown: as any other, by its `weight` in the manifest, or each class of `condition` alike."""
     mirror: bool = False
     """Show mirrored images too; doubles the data, but hair partings are not symmetric."""
     lr: float = Field(2e-4, gt=0)
     """Of Adam, for both networks."""
-    label_smoothing: float = Field(0.0, ge=0, le=0.5)
-    """One-sided: what real images fall short of 1."""
+    lr_tenth_kimg: float | None = Field(None, ge=0)
+    """In so many kimg the rate falls to a tenth, evenly; 0: it stays; of `jin` 3,200."""
+    beta1: float | None = Field(None, ge=0, lt=1)
+    """Of Adam: 0.5; of `r3gan` 0."""
+    label_smoothing: float | None = Field(None, ge=0, le=0.5)
+    """One-sided, of `bce`: what real images fall short of 1; of `mangagan` 0.1."""
+    ema_kimg: float = Field(10.0, ge=0)
+    """Half-life of the averaged generator, which draws all samples; 0: none."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: the GPU when there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where the hardware multiplies it."""
     sample_every_kimg: float = Field(10.0, gt=0)
     """How often sample grids are drawn."""
     checkpoint_every_kimg: float = Field(50.0, gt=0)
-    """How often a checkpoint is written."""
+    """How often a checkpoint is written and measured; the best is kept."""
+    measure: int = Field(2000, ge=0)
+    """Pictures drawn to be compared with real ones at each checkpoint; 0: none, and the last is the best."""
+    keep_last: int = Field(3, ge=1)
+    """Checkpoints kept beside the best."""
+    work_pool: str = ""
+    """The Prefect work pool whose workers train when `flow serve` sees a release; without: this machine."""
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        try:
+            self.config(seed=0)
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def config(self, seed: int) -> TrainConfig:
+        """Say how a GAN is trained by this."""
+        return TrainConfig(seed=seed, **self.model_dump(exclude={"work_pool"}))
 
 
 class Recipe(_Section):

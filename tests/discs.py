@@ -6,6 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def coloured(classes: list[int], seed: int = 0, side: int = 16) -> NDArray[np.uint8]:
+    """Draw discs whose class is their colour: 0 blue, 1 green, 2 red."""
+    faces = discs(len(classes), side, seed)
+    chance = np.random.default_rng(seed)
+    for face, kind in zip(faces, classes, strict=True):
+        face[..., :] = chance.integers(0, 60, 3)
+        face[4:12, 4:12, 2 - kind] = chance.integers(180, 256)
+    return faces
+
+
 def discs(count: int, side: int = 16, seed: int = 0) -> NDArray[np.uint8]:
     """Draw a dark disc on a light ground, both coloured, for each face: uint8, (count, side, side, 3)."""
     chance = np.random.default_rng(seed)

@@ -7,7 +7,6 @@ cut off from both before they are compared: no two ways of labelling agree on it
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +17,12 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.pixels import BadImage, inspect
 from pipeline.records import Box, Image
+from pipeline.shares import Share
 from pipeline.store import Store
 
 SAME_FACE = 0.5  # intersection over union
 BINS = 10  # of the score, equally wide
 MAX_PIXELS = 100_000_000  # width times height
-Z = 1.959964  # standard deviations within which 95 % of a normal distribution lie
 
 # Sides of the true box, in pixels: from, and under.
 SIZES: dict[str, tuple[float, float]] = {
@@ -124,34 +123,6 @@ class Hit:
     picture: int
     guess: Guess
     face: int | None  # index of the true face; None: there is none, or a surer guess has it
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """So many of so many."""
-
-    part: int
-    whole: int
-
-    @property
-    def value(self) -> float | None:
-        """0 to 1; None of nothing."""
-        return self.part / self.whole if self.whole else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """What the share may be in truth, at 95 %, as far as the cases are independent of each other; None of nothing.
-
-        Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927); it holds for small
-        numbers and near 0 and 1, too: Brown, Cai and DasGupta, Interval Estimation for a Binomial Proportion,
-        Statistical Science 16 (2001).
-        """
-        if not self.whole:
-            return None
-        share, spread = self.part / self.whole, Z * Z / self.whole
-        middle = (share + spread / 2) / (1 + spread)
-        off = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-        return max(0.0, middle - off), min(1.0, middle + off)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

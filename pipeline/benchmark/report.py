@@ -14,12 +14,12 @@ from pipeline.benchmark import (
     Count,
     Fate,
     Judged,
-    Share,
     agreement,
     average_precision,
     calibration_error,
     reliability,
 )
+from pipeline.shares import Share
 
 COLUMNS = (
     "way", "of", "group", "faces", "right", "wrong", "missed",

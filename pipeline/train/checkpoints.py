@@ -16,17 +16,16 @@ from torch import Tensor
 
 from pipeline.errors import UsageError, WorldError
 from pipeline.store import write_atomically
-from pipeline.train import TrainConfig
+from pipeline.train import FREE, TrainConfig
 
-FORMAT = 1  # raised when an older checkpoint can no longer be read
-# These say how long, how often and where, not what is learned: a run may go on with others.
-FREE = frozenset(
-    {"kimg", "sample_every_kimg", "checkpoint_every_kimg", "keep_last", "device", "precision", "threads"},
-)
+BEST = "best.pt"
+FORMAT = 2  # raised when an older checkpoint can no longer be read
 
 
-def save(run_dir: Path, step: int, state: Mapping[str, Any], keep_last: int) -> Path:
+def save(run_dir: Path, step: int, state: Mapping[str, Any], keep_last: int, *, best: bool = False) -> Path:
     """Write *state* as the checkpoint of *step*, all or nothing, and forget all but the last *keep_last*.
+
+    The *best* is written a second time, under a name of its own, and outlives the others.
 
     Raises:
         StoreError: The disk is full, or the folder cannot be written; the checkpoints before stay.
@@ -34,6 +33,8 @@ def save(run_dir: Path, step: int, state: Mapping[str, Any], keep_last: int) -> 
     data = io.BytesIO()
     torch.save({"format": FORMAT, **state}, data)
     path = run_dir / "checkpoints" / f"step-{step:09d}.pt"
+    if best:  # first: whoever is killed between the two comes to this step, and here, again
+        write_atomically(run_dir / "checkpoints" / BEST, data.getvalue())
     write_atomically(path, data.getvalue())
     for old in found(run_dir)[:-keep_last]:
         old.unlink()
@@ -43,6 +44,11 @@ def save(run_dir: Path, step: int, state: Mapping[str, Any], keep_last: int) -> 
 def found(run_dir: Path) -> list[Path]:
     """List the checkpoints of a run, oldest first."""
     return sorted((run_dir / "checkpoints").glob("step-*.pt"))
+
+
+def best(run_dir: Path) -> Path:
+    """Name the checkpoint that was measured to be the best; it need not be there."""
+    return run_dir / "checkpoints" / BEST
 
 
 def step_of(path: Path) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.pixels import encode_png
 from pipeline.store import write_atomically
+from pipeline.train.faces import as_faces
 
 GAP = 2  # white pixels between the pictures of a grid
 
@@ -29,14 +30,22 @@ def grid(pictures_NCHW: Tensor, columns: int) -> NDArray[np.uint8]:
     Returns:
         RGB, uint8.
     """
-    pixels = ((pictures_NCHW.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    count, height, width, _ = pixels.shape
+    return sheet(as_faces(pictures_NCHW).cpu().numpy(), columns)
+
+
+def sheet(faces_NHWC: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """Lay faces side by side, row after row, on white; the last row may be shorter.
+
+    Returns:
+        RGB, uint8.
+    """
+    count, height, width, _ = faces_NHWC.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
-    for index, picture in enumerate(pixels):
+    whole = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
+    for index, picture in enumerate(faces_NHWC):
         top, left = index // columns * (height + GAP), index % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet
+        whole[top : top + height, left : left + width] = picture
+    return whole
 
 
 def save_png(path: Path, pixels_HWC: NDArray[np.uint8]) -> None:
@@ -58,6 +67,9 @@ class LossRow:
     g_loss: float
     img_per_s: float
     seconds: float  # of training steps, over all calls
+    penalty: float = 0.0  # on the discriminator's gradient, without its weight
+    augment: float = 0.0  # ADA's probability at the end of the tick
+    memory_mb: float = 0.0  # most that was taken so far
 
 
 def read_losses(path: Path, last_step: int) -> list[LossRow]:

@@ -17,7 +17,6 @@ from pipeline.benchmark import (
     Judged,
     Picture,
     Point,
-    Share,
     Traits,
     Truth,
     agreement,
@@ -29,6 +28,7 @@ from pipeline.benchmark import (
 )
 from pipeline.errors import UsageError
 from pipeline.records import Box
+from pipeline.shares import Share
 from pipeline.store import Store
 
 HERE, THERE = make.box(0, 0, 100), make.box(300, 0, 100)

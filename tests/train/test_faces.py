@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from discs import discs
+from numpy.typing import NDArray
 
 from pipeline.errors import UsageError, WorldError
-from pipeline.train.faces import Batches, manifest_sha256, open_faces, to_device
+from pipeline.train.faces import Batch, Batches, Resident, Streamed, bring, manifest_sha256, open_faces
 
 CPU = torch.device("cpu")
 
@@ -19,6 +20,19 @@ CPU = torch.device("cpu")
 def numbered(count: int) -> torch.Tensor:
     """Faces of 2x2 pixels whose every byte is their number."""
     return torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 2, 2, 3).contiguous()
+
+
+def reduced(faces_NHWC: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    there = bring(faces_NHWC, np.arange(len(faces_NHWC)), size, CPU)
+    return there.take(torch.arange(len(faces_NHWC))).numpy()
+
+
+def batches_of(
+    faces_NHWC: torch.Tensor, batch: int, *, mirror: bool = False, weights: torch.Tensor | None = None
+) -> Batches:
+    chance = torch.Generator().manual_seed(0)
+    labels = torch.arange(len(faces_NHWC)).float()[:, None]
+    return Batches(Resident(faces_NHWC), labels, batch, chance, mirror=mirror, weights=weights)
 
 
 def numbers(pictures_NCHW: torch.Tensor) -> list[int]:
@@ -30,9 +44,9 @@ def test_reducing_by_a_whole_factor_is_the_mean_of_each_square() -> None:
     faces = discs(3, side=64)
     means = faces.reshape(3, 16, 4, 16, 4, 3).astype(np.float64).mean((2, 4))
 
-    reduced = to_device(faces, 16, CPU).numpy()
+    small = reduced(faces, 16)
 
-    assert np.abs(reduced - means).max() <= 0.5 + 1e-6
+    assert np.abs(small - means).max() <= 0.5 + 1e-6
 
 
 def test_reducing_by_another_factor_keeps_the_mean() -> None:
@@ -40,29 +54,29 @@ def test_reducing_by_another_factor_keeps_the_mean() -> None:
     stripes = np.zeros((1, 40, 40, 3), np.uint8)
     stripes[:, :, ::2] = 255
 
-    reduced = to_device(stripes, 16, CPU).numpy()[:, :, 1:-1]
+    small = reduced(stripes, 16)[:, :, 1:-1]
 
-    assert np.abs(reduced.astype(float) - 127.5).max() < 8
+    assert np.abs(small.astype(float) - 127.5).max() < 8
 
 
 def test_faces_of_the_right_size_come_unchanged() -> None:
     """Byte for byte."""
     faces = discs(3, side=16)
 
-    assert np.array_equal(to_device(faces, 16, CPU).numpy(), faces)
+    assert np.array_equal(reduced(faces, 16), faces)
 
 
 def test_enlarging_is_refused() -> None:
     """A generator must not learn blur that was not in the pictures."""
     with pytest.raises(UsageError, match=r"train\.size = 64: the faces of this release are 32 px"):
-        to_device(discs(2, side=32), 64, CPU)
+        reduced(discs(2, side=32), 64)
 
 
 def test_every_face_comes_once_before_any_comes_again() -> None:
     """Also where the batch does not divide their number."""
-    batches = Batches(numbered(10), 4, torch.Generator().manual_seed(0), mirror=False)
+    batches = batches_of(numbered(10), 4)
 
-    seen = [number for _ in range(5) for number in numbers(next(batches))]
+    seen = [number for _ in range(5) for number in numbers(next(batches).pictures)]
 
     assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
     assert seen[:10] != seen[10:]
@@ -72,16 +86,16 @@ def test_mirroring_turns_about_half_of_the_pictures() -> None:
     """And leaves the others as they are."""
     face = torch.zeros(1, 2, 2, 3, dtype=torch.uint8)
     face[:, :, 0] = 255
-    batches = Batches(face.expand(64, 2, 2, 3).contiguous(), 64, torch.Generator().manual_seed(0), mirror=True)
+    batches = batches_of(face.expand(64, 2, 2, 3).contiguous(), 64, mirror=True)
 
-    left_is_white = next(batches)[:, 0, 0, 0] > 0
+    left_is_white = next(batches).pictures[:, 0, 0, 0] > 0
 
     assert 16 < left_is_white.sum() < 48
 
 
 def test_pictures_lie_in_memory_as_the_convolutions_want_them() -> None:
     """channels_last, without a copy; float32 in [-1, 1]."""
-    pictures = next(Batches(numbered(4), 4, torch.Generator(), mirror=False))
+    pictures = next(batches_of(numbered(4), 4)).pictures
 
     assert pictures.is_contiguous(memory_format=torch.channels_last)
     assert pictures.dtype == torch.float32
@@ -118,3 +132,35 @@ def test_a_folder_without_manifest_is_no_release(tmp_path: Path) -> None:
     """The manifest's hash is the release's name."""
     with pytest.raises(WorldError, match="name the folder of a release"):
         manifest_sha256(tmp_path)
+
+
+def test_what_a_face_shows_comes_with_it() -> None:
+    """Whatever the order."""
+    batch = next(batches_of(numbered(10), 6))
+
+    assert isinstance(batch, Batch)
+    assert batch.labels[:, 0].int().tolist() == numbers(batch.pictures)
+
+
+def test_a_weight_says_how_often_a_face_is_drawn() -> None:
+    """Three times the weight, three times as often; weight 0, never."""
+    batches = batches_of(numbered(3), 30, weights=torch.tensor([1.0, 3.0, 0.0]))
+
+    seen = torch.tensor([number for _ in range(100) for number in numbers(next(batches).pictures)])
+
+    counts = seen.bincount(minlength=3)
+    assert counts[2] == 0
+    assert counts[1] / counts[0] == pytest.approx(3, rel=0.15)
+
+
+def test_faces_that_do_not_fit_are_streamed_and_are_the_same() -> None:
+    """Read from their file in its order, and given in the order asked for."""
+    faces, places = discs(20, side=32), np.arange(19, -1, -2)
+    wanted = torch.tensor([3, 0, 9, 3])
+
+    streamed, resident = (bring(faces, places, 16, CPU, free=free) for free in (0, 10**9))
+
+    assert isinstance(streamed, Streamed)
+    assert isinstance(resident, Resident)
+    assert torch.equal(streamed.take(wanted), resident.take(wanted))
+    assert len(streamed) == len(resident) == 10

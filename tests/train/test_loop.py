@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from discs import discs
@@ -24,7 +26,15 @@ from pipeline.train.networks import dcgan
 
 # 12 steps of 8 pictures; a tick every 2 steps, a checkpoint every 4.
 CONFIG = TrainConfig(
-    size=16, width=8, z=8, batch=8, kimg=0.096, sample_every_kimg=0.016, checkpoint_every_kimg=0.032, device="cpu"
+    size=16,
+    width=8,
+    z=8,
+    batch=8,
+    kimg=0.096,
+    sample_every_kimg=0.016,
+    checkpoint_every_kimg=0.032,
+    device="cpu",
+    measure=0,
 )
 
 
@@ -54,7 +64,8 @@ def test_a_finished_run_leaves_what_it_promises(release: Path, tmp_path: Path) -
     steps = (2, 4, 6, 8, 10, 12)
     samples = [f"samples/{kind}-{step:09d}.png" for kind in ("fixed", "random") for step in steps]
     kept = [f"checkpoints/step-{step:09d}.pt" for step in (4, 8, 12)]
-    top = ["generator.safetensors", "losses.csv", "losses.png", "reals.png", "run.json"]
+    top = ["generator.safetensors", "losses.csv", "losses.png", "reals.png", "run.json", "train.html"]
+    top += [f"{film}.{kind}" for film in ("fixed", "interpolation") for kind in ("gif", "mp4")] + ["interpolation.png"]
     files = sorted(path.relative_to(result.run_dir).as_posix() for path in result.run_dir.rglob("*.*"))
     assert files == sorted([*samples, *kept, *top])
     assert Image.open(result.run_dir / samples[0]).size == (4 * 18 - 2, 4 * 18 - 2)
@@ -81,7 +92,7 @@ def test_the_generator_draws_what_the_run_drew(release: Path, tmp_path: Path) ->
         about = json.loads(file.metadata()["kaoset"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
 
-    generator, _ = dcgan(TrainConfig(**about["config"]))
+    generator, _ = dcgan(TrainConfig(**about["config"]), len(about["labels"]))
     generator.load_state_dict(tensors)
 
     assert (about["release"], about["step"]) == ("discs/001", 12)
@@ -219,3 +230,93 @@ def test_progress_begins_at_nothing_and_ends_at_everything(release: Path, tmp_pa
     assert all(one.total_kimg == 0.096 for one in heard)
     assert heard[-1].d_loss is not None
     assert heard[-1].img_per_s > 0
+
+
+MEASURED = replace(CONFIG, condition="hair", measure=32, kimg=0.128)
+
+
+def test_a_measured_run_keeps_its_best_and_shows_what_it_is_worth(labelled: Path, tmp_path: Path) -> None:
+    """A row for each checkpoint, grids by label and of neighbours, precision by label, and the best one's generator."""
+    result = train(labelled, tmp_path / "run", MEASURED)
+
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "8", "12", "16"]
+    best = min(rows, key=lambda row: float(row["score"]))
+    assert result.best == int(best["step"])
+    assert {"rf_fid", "rf_kid", "swd", "recall", "near_copies", "accuracy", "accuracy:red"} <= set(rows[0])
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (run["state"], run["best"], run["images"], run["held_out"]) == ("finished", result.best, 50, 10)
+    names = {path.name for path in (tmp_path / "run").rglob("*.*")}
+    assert {"labels-000000016.png", "nearest-000000016.png", "attributes.csv", "judge.safetensors", "best.pt"} <= names
+    assert result.generator
+    with safe_open(result.generator, "pt") as file:
+        assert json.loads(file.metadata()["kaoset"])["step"] == result.best
+
+
+def test_a_measured_run_stopped_at_five_ends_like_an_undisturbed_one(labelled: Path, tmp_path: Path) -> None:
+    """Measures, best and precision too; with ADA and a penalty."""
+    config = replace(MEASURED, augment="ada", penalty="dragan", draw="class")
+    whole = train(labelled, tmp_path / "whole", config)
+
+    train(labelled, tmp_path / "cut", config, steps=5)
+    resumed = train(labelled, tmp_path / "cut", config)
+
+    assert whole.generator
+    assert resumed.generator
+    assert resumed.generator.read_bytes() == whole.generator.read_bytes()
+    assert pictures(tmp_path / "cut") == pictures(tmp_path / "whole")
+    for name in ("attributes.csv", "judge.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert measures(tmp_path / "cut") == measures(tmp_path / "whole")
+
+
+def measures(run_dir: Path) -> list[dict[str, str]]:
+    """What was measured, without how long it took."""
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("network", "changes"),
+    [
+        ("single", {"size": 32, "blocks": 1}),
+        ("jin", {"size": 32, "blocks": 1, "condition": "attributes"}),
+        ("r3gan", {"blocks": 1, "width": 8}),
+    ],
+)
+def test_every_network_can_be_left_and_come_back_to(
+    network: Any, changes: dict[str, Any], publish: Callable[..., Path], labelled: Path, tmp_path: Path
+) -> None:
+    """The same bytes, with its own loss, penalty and rates."""
+    if "size" in changes:
+        np.save(labelled / "faces.npy", discs(60, 32))
+    config = replace(CONFIG, network=network, kimg=0.048, **changes)
+    whole = train(labelled, tmp_path / "whole", config)
+
+    train(labelled, tmp_path / "cut", config, steps=3)
+    resumed = train(labelled, tmp_path / "cut", config)
+
+    assert whole.generator
+    assert resumed.generator
+    assert resumed.generator.read_bytes() == whole.generator.read_bytes()
+
+
+def test_a_failed_run_says_why_on_its_page(release: Path, tmp_path: Path) -> None:
+    """And stops renewing itself."""
+    with pytest.raises(WorldError):
+        train(release, tmp_path / "run", replace(CONFIG, lr=1e30))
+
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["state"] == "failed"
+    assert "gone wrong" in run["why"]
+    assert "gone wrong" in (tmp_path / "run" / "train.html").read_text()
+
+
+def test_the_learning_rate_really_falls(release: Path, tmp_path: Path) -> None:
+    """To a tenth in so many kimg, in both optimisers."""
+    result = train(release, tmp_path / "run", replace(CONFIG, lr_tenth_kimg=0.088))
+
+    state = torch.load(result.checkpoint, weights_only=True)
+    rates = [state[adam]["param_groups"][0]["lr"] for adam in ("adam_g", "adam_d")]
+    assert rates == pytest.approx([2e-5, 2e-5])

@@ -40,7 +40,9 @@ def test_the_table_reads_like_a_table(tmp_path: Path) -> None:
     path = tmp_path / "losses.csv"
     write_losses(path, [row(10)])
 
-    assert path.read_text() == "step,kimg,d_loss,g_loss,img_per_s,seconds\n10,1,1.25,0.5,100,20\n"
+    assert path.read_text() == (
+        "step,kimg,d_loss,g_loss,img_per_s,seconds,penalty,augment,memory_mb\n10,1,1.25,0.5,100,20,0,0,0\n"
+    )
 
 
 def test_the_curve_is_a_picture(tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ except WorldError as error:
     ("field", "value"),
     [
         ("size", 48),
+        ("network", "vae"),
+        ("penalty_weight", -1),
+        ("penalty_reach", 0),
+        ("blocks", -1),
+        ("draw", "class"),
         ("batch", 1),
         ("width", 0),
         ("kimg", 0),
@@ -63,5 +68,5 @@ except WorldError as error:
 )
 def test_a_configuration_that_cannot_be_trained_is_refused(field: str, value: float) -> None:
     """The line names the field as the recipe writes it, its value, and what to choose."""
-    with pytest.raises(RecipeError, match=rf"train\.{field} = {value}: cannot be trained with; choose "):
+    with pytest.raises(RecipeError, match=rf"train\.{field} = {value}: cannot be trained with; .*choose "):
         TrainConfig(**{field: value})  # type: ignore[arg-type]
