@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Flow
 
 from flows.jobs import schedule_of
 from pipeline.errors import UsageError
@@ -35,19 +36,25 @@ def _wait_for(what: str, true: Callable[[], Any], seconds: float = 150) -> Any:
     pytest.fail(f"waited {seconds} s in vain for {what}")
 
 
-class Served:
-    """`flow serve` in a process of its own, with a data folder and a port."""
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
-    def __init__(self, data: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.data, self.api = data, f"http://127.0.0.1:{port}/api"
-        options = ["--every", "20s", "--port", str(port), "-p", "train.kimg=1", "-p", "train.batch=8"]
+
+class Served:
+    """`flow serve` in a process of its own, with a data folder and a port, or with a server that runs already."""
+
+    def __init__(self, data: Path, *options: str, **environment: str) -> None:
+        port = _free_port()
+        self.data, self.api = data, environment.get("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+        short = ("-p", "train.kimg=0.02", "-p", "train.batch=8", "-p", "train.measure=0")
+        options = ("--every", "20s", "--port", str(port), *short, *options)
         self.log = data.with_suffix(".log")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "flows", "serve", "sandbox", "--data", data, *options],
-            env={**os.environ, "KAOSET_SANDBOX_POSTS": str(POSTS)},
+            env={**os.environ, "KAOSET_SANDBOX_POSTS": str(POSTS), **environment},
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
         )
@@ -109,6 +116,106 @@ def test_ctrl_c_ends_it_and_its_server(served: Served) -> None:
     with pytest.raises(urllib.error.URLError):
         served.ask("deployments")
     assert "Traceback" not in served.log.read_text()
+
+
+class Elsewhere:
+    """A Prefect server that was there before, and what a machine with a GPU runs beside it, in a folder of its own."""
+
+    def __init__(self, home: Path) -> None:
+        port = _free_port()
+        self.api, self.home, self.log = f"http://127.0.0.1:{port}/api", home, home / "worker.log"
+        others = {key: value for key, value in os.environ.items() if not key.startswith(("KAOSET_", "PREFECT_"))}
+        private = {"PREFECT_HOME": str(home / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+        self.environment = {**others, **private, "DO_NOT_TRACK": "1"}
+        server = [sys.executable, "-m", "flows.server", str(port), str(os.getpid())]
+        self.processes = [subprocess.Popen(server, env=self.environment, stderr=subprocess.DEVNULL)]
+        self.environment |= {"PREFECT_API_URL": self.api, "PREFECT_WORKER_QUERY_SECONDS": "2"}
+        _wait_for("the server", lambda: urllib.request.urlopen(f"{self.api}/health", timeout=2))
+
+    def _prefect(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [Path(sys.executable).with_name("prefect"), *words]
+        with self.log.open("a") as log:
+            return subprocess.Popen(command, cwd=self.home, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def make_pool(self, name: str) -> None:
+        assert self._prefect("work-pool", "create", name, "--type", "process").wait(60) == 0, self.log.read_text()
+
+    def start_worker(self, pool: str) -> None:
+        self.processes.append(self._prefect("worker", "start", "--pool", pool))
+
+    def end(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+    running = Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+@pytest.fixture
+def pooled(tmp_path: Path, elsewhere: Elsewhere) -> Iterator[Served]:
+    """`flow serve` whose trainings are for the pool `gpu`, which nobody polls yet."""
+    elsewhere.make_pool("gpu")
+    running = Served(tmp_path / "data", "-p", "train.work_pool=gpu", PREFECT_API_URL=elsewhere.api)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+@pytest.mark.slow
+def test_a_worker_of_the_recipes_pool_trains_on_a_release(elsewhere: Elsewhere, pooled: Served) -> None:
+    """It needs no path of this machine but the data folder; what `flow serve` runs itself is the build."""
+    _wait_for("the deployments", lambda: len(pooled.ask("deployments")) == 2)
+    elsewhere.start_worker("gpu")
+    _wait_for("a generator", lambda: list(pooled.data.glob("trainings/sandbox-001-*/generator.safetensors")))
+    (run,) = _wait_for("its end", lambda: [r for r in pooled.ask("flow_runs") if _is_done(r, "gpu")])
+    pooled.process.send_signal(signal.SIGINT)
+    pooled.process.wait(60)
+
+    train = next(one for one in pooled.ask("deployments") if one["name"] == "on-release")
+    assert run["parameters"] == {
+        "release": str(pooled.data / "releases" / "sandbox" / "001"),
+        "data": str(pooled.data),
+    }
+    assert f"submitting flow run '{run['id']}'" in " ".join(elsewhere.log.read_text().split())
+    assert not train["paused"]  # a release that another machine publishes is still trained on
+    assert (train["entrypoint"], train["path"]) == ("flows.orchestrate.train_gan", None)
+    assert train["global_concurrency_limit"]["limit"] == 1
+    assert train["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"  # else it is taken for a zombie
+    assert f"`PREFECT_API_URL={elsewhere.api} prefect worker start --pool gpu`" in pooled.log.read_text()
+
+
+def _is_done(run: dict[str, Any], pool: str) -> bool:
+    return run["work_pool_name"] == pool and run["state_type"] == "COMPLETED"
+
+
+@pytest.mark.slow
+def test_a_pool_that_is_not_there_is_refused(flow: Flow, elsewhere: Elsewhere) -> None:
+    """The message makes it."""
+    answer = flow("serve", "sandbox", "-p", "train.work_pool=tpu", PREFECT_API_URL=elsewhere.api)
+
+    make = "make it with `prefect work-pool create tpu --type process`"
+    assert (answer.code, answer.complaint) == (2, f"train.work_pool tpu: {elsewhere.api} has no such pool; {make}")
+
+
+def test_a_pool_needs_a_server_that_others_reach(flow: Flow) -> None:
+    """Ours listens to this machine alone, and ends with Ctrl-C."""
+    answer = flow("serve", "sandbox", "-p", "train.work_pool=gpu")
+
+    assert answer.code == 2
+    assert "`prefect server start --host 0.0.0.0`" in answer.complaint
 
 
 @pytest.mark.parametrize(("text", "interval"), [("30m", timedelta(minutes=30)), ("1d", timedelta(days=1))])
