@@ -14,7 +14,7 @@ from typing import Self
 
 from rich.console import Console
 
-from bench import alike, cost, near, order, pool, release, review, tables
+from bench import alike, cost, near, order, pool, release, review, tables, training
 from bench import boards as downloads
 from bench import faces as originals
 from bench.builds import Built, build_sandbox
@@ -58,6 +58,7 @@ Examples:
   python -m bench --only release --posts 60  a quick look at releases, of 10,000 crops in place of 100,000
   python -m bench --only alike --posts 60    a quick look at how the same drawing is told, on a tenth of the pairs
   python -m bench --only order --posts 120   in which order false crops are found soonest, on a fifth of the pictures
+  python -m bench --only training            how fast a GAN is trained, beside the usual loop
   python -m bench --only review --posts 60   how quick the review page is, on a tenth of the crops; needs Chromium
 
 With --only, or fewer posts than 600, nothing is written unless --out names a file."""
@@ -92,7 +93,7 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table], dict[str, 
     """Measure; give what to know of the machine and the run, the tables, and charts by their names."""
     began, about, shown, charts = time.monotonic(), machine(), list[Table](), dict[str, bytes]()
     with Progress() as progress:
-        cascade = only in {"sources", "near", "release", "alike", "review"} or find_cascade()
+        cascade = only in {"sources", "near", "release", "alike", "review", "training"} or find_cascade()
         if not cascade:
             about.append("Without the cascade `lbpcascade_animeface`: its file is not here (`flow cascades fetch`).")
         if only in {None, "faces"}:
@@ -106,19 +107,32 @@ def run(only: str | None, size: int) -> tuple[list[str], list[Table], dict[str, 
             shown += tables.near(near.measure(size / DEFAULT_POSTS, progress))
         if only in {None, "release"}:
             shown.append(tables.release(*release.measure(_part(release.CROPS, size / DEFAULT_POSTS), CACHE, progress)))
-        if only in {None, "order"}:
-            queues = order.measure(size / DEFAULT_POSTS, CACHE, progress, cascade=cascade)
-            shown.append(order.table(queues))
-            charts["order.png"] = order.draw(queues)
-        if only in {None, "review"}:
-            page = review.measure(size / DEFAULT_POSTS, progress)
-            shown += [review.table(page), review.filters(page)]
+        if only in {None, "order", "review"}:
+            more, charts = reviewing(only, size / DEFAULT_POSTS, progress, cascade=cascade)
+            shown += more
+        if only in {None, "training"}:
+            shown.append(training.table(training.measure(size / DEFAULT_POSTS, progress)))
         if only in {None, "alike"}:
             pairs = alike.measure(size / DEFAULT_POSTS, progress)
             shown += alike.tables(pairs)
             charts["alike.png"] = alike.draw(pairs)
     about.append(f"A board of {size} posts; all of it took {time.monotonic() - began:.0f} s.")
     return about, shown, charts
+
+
+def reviewing(
+    only: str | None, part: float, progress: Progress, *, cascade: bool
+) -> tuple[list[Table], dict[str, bytes]]:
+    """Measure in which order crops come, and how quick the page is."""
+    shown, charts = list[Table](), dict[str, bytes]()
+    if only != "review":
+        queues = order.measure(part, CACHE, progress, cascade=cascade)
+        shown.append(order.table(queues))
+        charts["order.png"] = order.draw(queues)
+    if only != "order":
+        page = review.measure(part, progress)
+        shown += [review.table(page), review.filters(page)]
+    return shown, charts
 
 
 def faces(only: str | None, size: int, progress: Progress, *, cascade: bool) -> list[Table]:
@@ -237,7 +251,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=("faces", "detect", "processes", "build", "sources", "near", "release", "alike", "order", "review"),
+        choices=(
+            "faces",
+            "detect",
+            "processes",
+            "build",
+            "sources",
+            "near",
+            "release",
+            "alike",
+            "order",
+            "review",
+            "training",
+        ),
         help="measure this part alone",
     )
     parser.add_argument(

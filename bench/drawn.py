@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import multiprocessing
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,8 @@ from pipeline.sandbox.draw import draw_portrait
 from pipeline.stage import StageReport
 from pipeline.store import Store
 
+FACES = 23_000
+CACHE = Path(__file__).parent / ".cache"
 SIZE = 64  # pixels a side
 FACE, LONG_SIDE = (48, 80), (170, 240)  # pixels: drawn no larger than it is cut
 SHARES = {"train": 0.9, "validation": 0.05, "test": 0.05}
@@ -53,6 +57,20 @@ def release(count: int, cache: Path, progress: Progress) -> Path:
         labels="hair",
     )
     return publish(contents, Store(store), root / "releases", lambda done, total: progress("publish", done, total)).path
+
+
+def main() -> None:
+    """Make the release that bench/training.md is about."""
+    parser = argparse.ArgumentParser(description="A data folder with a release, drawn/001, of many drawn faces.")
+    parser.add_argument("--faces", type=int, default=FACES, help=f"how many; {FACES} without")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where the data folder is made")
+    order = parser.parse_args()
+    print(release(order.faces, order.cache, _every_thousand))
+
+
+def _every_thousand(what: str, done: int, total: int) -> None:
+    if done % 1000 == 0:
+        print(f"{what}: {done} of {total}", file=sys.stderr)
 
 
 _SOURCE = {"kind": "danbooru", "board": "sandbox"}
@@ -103,3 +121,7 @@ def _drawn(store: Path, index: int) -> ManifestRow:
     )
     attributes = attributes_of(post.tags, 1)
     return row(crop, picture, post, None, split_of(crop.family, 0, SHARES), attributes=attributes)
+
+
+if __name__ == "__main__":
+    main()
