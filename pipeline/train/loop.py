@@ -20,6 +20,7 @@ from pipeline.errors import WorldError
 from pipeline.store import write_atomically
 from pipeline.train import TrainConfig, TrainProgress, TrainResult, checkpoints, classifier, films, measuring, pictures
 from pipeline.train.conditions import cast
+from pipeline.train.events import Events
 from pipeline.train.faces import Faces, as_faces, bring, manifest_sha256, open_faces
 from pipeline.train.networks import weights
 from pipeline.train.page import draw_metrics, write_page
@@ -75,6 +76,7 @@ class _Run:
         self.measured: list[measuring.Row] = []
         self.measure: measuring.Measure | None = None
         self.judge: classifier.Judge | None = None
+        self.events: Events
         self.seconds = 0.0  # of training steps, before this call
         self.first_step = 0  # where this call began
         self.spent = 0.0  # seconds of training steps in this call, up to `since`
@@ -102,6 +104,7 @@ class _Run:
         self._prepare(faces)
         self._describe(trainer, "running")
         write_page(self.run_dir)
+        self.events = Events(self.run_dir, trainer.steps)
         try:
             self._train(trainer, progress, stop)
             finished = trainer.steps >= self.total_steps
@@ -112,6 +115,7 @@ class _Run:
             self._describe(trainer, "failed", str(error) or type(error).__name__)
             raise
         finally:
+            self.events.close()
             write_page(self.run_dir)
         return self._result(trainer.steps)
 
@@ -297,6 +301,7 @@ class _Run:
                     memory_mb=now.memory_mb,
                 )
             )
+            self.events.numbers(now.step, dataclasses.asdict(self.rows[-1]))
         pictures.write_losses(self.run_dir / "losses.csv", self.rows)
         trainer.tick()
 
@@ -308,6 +313,7 @@ class _Run:
         if self.measure is None:
             return
         self.measured.append(self.measure.row(trainer, self.seconds + self.spent))
+        self.events.numbers(trainer.steps, self.measured[-1])
         measuring.write_rows(self.run_dir / "metrics.csv", self.measured)
         self._sample("nearest", trainer, self.measure.neighbours(trainer.random(RANDOM)))
 

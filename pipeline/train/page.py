@@ -96,8 +96,9 @@ class Run:
 
     @property
     def best(self) -> Row | None:
-        """The tick of the lowest RF-FID; None where it was never measured."""
-        return min((row for row in self.metrics if "rf_fid" in row), key=lambda row: row["rf_fid"], default=None)
+        """The tick of the best score, which is RF-FID but for those that copy; None where it was never measured."""
+        measured = (row for row in self.metrics if "rf_fid" in row)
+        return min(measured, key=lambda row: row.get("score", row["rf_fid"]), default=None)
 
     @property
     def attributes_right(self) -> float | None:

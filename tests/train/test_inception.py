@@ -120,7 +120,8 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
     assert str(refusal.value) == (
         f"{path}: its SHA-256 begins with f41f3fa6, not with 6726825d; get pt_inception-2015-12-05-6726825d.pth from "
-        "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights by hand and name it, or name no Inception file"
+        "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights by hand and name it,"
+        " or name no Inception file"
     )
 
 
