@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import io
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import make
 import numpy as np
+import PIL.Image
 
 from pipeline.catalog import Catalog
 from pipeline.folder import DataFolder
@@ -70,12 +76,18 @@ def put_originals(folder: DataFolder, faces: Iterable[Face]) -> list[Face]:
     """Give each face an image whose bytes really lie in the store, as large as its record says."""
     found = []
     for one in faces:
-        seed = int(one.image.sha256[:8], 16)
-        rows = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-        sha256 = folder.store.put(encode_png(np.repeat(np.repeat(rows, 100, axis=0), 100, axis=1)))
+        sha256 = folder.store.put(_original(int(one.image.sha256[:8], 16)))
         detection = replace(one.crop.detection, image_sha256=sha256)
         found.append(replace(one, crop=replace(one.crop, detection=detection), image=replace(one.image, sha256=sha256)))
     return found
+
+
+@cache
+def _original(seed: int) -> bytes:
+    rows_HWC = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    png = io.BytesIO()
+    PIL.Image.fromarray(rows_HWC).resize((800, 600), PIL.Image.Resampling.NEAREST).save(png, "PNG", compress_level=1)
+    return png.getvalue()
 
 
 def remember(catalog: Catalog, faces: Sequence[Face], recipe: str = "r", no_face: Sequence[Image] = ()) -> None:
@@ -119,8 +131,44 @@ def _first_of_each(faces: Iterable[Face]) -> list[Face]:
     return list(first.values())
 
 
+def queue_told_by_score(data: Path, false: int = 20, true: int = 40) -> None:
+    """Fill a data folder with crops that wait, of which the score alone says which are false."""
+    folder = DataFolder(data)
+    faces = [face(folder, seed, score=0.1 if seed <= false else 0.9) for seed in range(1, false + true + 1)]
+    catalog = Catalog(folder.catalog)
+    remember(catalog, put_originals(folder, faces))
+    catalog.close()
+
+
+_made: dict[str, tuple[Path, list[Face]]] = {}  # by what was asked for
+
+
+@cache
+def _room() -> Path:
+    room = Path(tempfile.mkdtemp(prefix="kaoset-queues-"))
+    atexit.register(shutil.rmtree, room, ignore_errors=True)
+    (room / "store").mkdir()
+    return room
+
+
 def queue(data: Path, count: int = 30, **fields: Any) -> list[Face]:
-    """Fill a data folder with crops that wait, each of a picture of its own."""
+    """Fill a data folder with crops that wait, each of a picture of its own.
+
+    Each kind of queue is made once and copied from then on, and all of them share one store, for thousands of small
+    files and folders take a disk longer than the tests: whoever spoils a picture makes faces of his own.
+    """
+    kind = f"{count} {fields}"
+    if kind not in _made:
+        place = _room() / str(len(_made))
+        _made[kind] = place, _queue(place, count, fields)
+    place, faces = _made[kind]
+    shutil.copytree(place, data, symlinks=True, dirs_exist_ok=True)
+    return list(faces)
+
+
+def _queue(data: Path, count: int, fields: dict[str, Any]) -> list[Face]:
+    data.mkdir()
+    (data / "store").symlink_to(_room() / "store")
     folder = DataFolder(data)
     faces = put_originals(folder, [face(folder, seed, **fields) for seed in range(1, count + 1)])
     catalog = Catalog(folder.catalog)

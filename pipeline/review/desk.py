@@ -25,7 +25,7 @@ from pipeline.review.ranking import EVERY, Ranking
 from pipeline.review.said import CODES, Said
 from pipeline.review.seeds import Planted, planted
 from pipeline.review.shelf import ACCEPTED, Shelf
-from pipeline.review.wanted import Mask, Wanted, mask, parse
+from pipeline.review.wanted import Live, Mask, Wanted, mask, parse
 from pipeline.store import Store
 
 T = TypeVar("T")
@@ -117,10 +117,15 @@ class Desk:
         with self.lock:
             self.said.refresh()
 
+    @property
+    def live(self) -> Live:
+        """Give what was said of each crop, and what of it is doubted."""
+        return self.said.live(self.ranking.doubted)
+
     def mask(self, wanted: Wanted) -> Mask:
         """Say which rows are asked for."""
         with self.lock:
-            return mask(self.shelf, self.said.live, wanted)
+            return mask(self.shelf, self.live, wanted)
 
     def progress(self, wanted: Wanted, reviewer: str) -> dict[str, Any]:
         """Tell how far the review is."""
@@ -130,7 +135,7 @@ class Desk:
             left = len(np.unique(self.shelf["unit"][rows]))
             leased = self.catalog.leased().keys() - self._held_by(reviewer)
             pace = self.pace(reviewer)
-            mine = self.said.live.reviewers.index(reviewer) if reviewer in self.said.live.reviewers else -1
+            mine = self._number(reviewer)
             decided = self.said.verdict > 0
             return {
                 "left": left,
@@ -332,9 +337,13 @@ class Desk:
     def _is_mine(self, crop: str, reviewer: str) -> bool:
         return any(one.reviewer == reviewer for one in self.said.stacks.get(crop, ()))
 
+    def _number(self, reviewer: str) -> int:
+        reviewers = self.live.reviewers
+        return reviewers.index(reviewer) if reviewer in reviewers else -1
+
     def _second_for(self, reviewer: str) -> NDArray[np.int64]:
         """Find what somebody else alone has decided on by looking."""
-        mine = self.said.live.reviewers.index(reviewer) if reviewer in self.said.live.reviewers else -1
+        mine = self._number(reviewer)
         rows = np.flatnonzero((self.said.verdict > 0) & self.said.seen & (self.said.reviewer != mine))
         rows = self._rng.permutation(rows)[:200]
         return np.array([row for row in rows if not self._is_mine(self.shelf.sha256(int(row)), reviewer)], np.int64)
@@ -547,5 +556,5 @@ class Desk:
         """Give the crops that have a name, and their names."""
         with self.lock:
             rows = np.flatnonzero(self.said.label > 0)
-            labels = self.said.live.labels
+            labels = self.live.labels
             return rows, [labels[code] for code in self.said.label[rows]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import StoreError
 from pipeline.pixels import BadImage, decode
 from pipeline.review.features import DIM, Embeddings, cheap, embed
-from pipeline.review.order import FIRST, Ranker, learn
+from pipeline.review.order import FIRST, Ranker, learn, second_look
 from pipeline.review.pictures import MAX_PIXELS
 from pipeline.review.shelf import Shelf
 from pipeline.store import Store
@@ -58,6 +58,7 @@ class Ranking:
         self._lesson: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None
         self._to_see: list[NDArray[np.int64]] = []
         self.order = self._ranked(FIRST, 0)
+        self.doubted = np.empty(0, np.int64)  # rows of the last lesson that were kept, and are worth a second look
         self._thread = threading.Thread(target=self._work, name="ranking", daemon=True)
 
     def start(self) -> None:
@@ -143,9 +144,12 @@ class Ranking:
 
     def _learn(self, rows: NDArray[np.int64], false: NDArray[np.bool_]) -> None:
         self._see(rows)
-        ranker = learn(*self.features(rows), false)
+        known, looks = self.features(rows)
+        ranker = learn(known, looks, false)
         if ranker is not None:
             self.order = self._ranked(ranker, self.order.number + 1)
+        _, shown = np.unique(self._shelf["unit"][rows], return_index=True)  # of near-copies the one that came first
+        self.doubted = rows[shown][second_look(known[shown], looks[shown], ~false[shown])]
 
     def _ranked(self, ranker: Ranker, number: int) -> Order:
         parts: Sequence[NDArray[np.int64]] = np.array_split(

@@ -35,6 +35,7 @@ def stats(desk: Desk, wanted: Wanted, reviewer: str) -> dict[str, Any]:
         stands = [one for one in done if one.kind != "undo" and one.id not in undone]
         return {
             "verdicts": _verdicts(desk.said.verdict[there]),
+            "doubted": int(desk.live.doubted.sum()),
             "by_score": _by_score(desk, there),
             "by_source": _by_source(desk, there),
             "by_day": _by_day(desk, there),

@@ -35,18 +35,26 @@ class Said:
         self.reviewer = np.zeros(count, np.int32)
         self.day = np.full(count, UNKNOWN_DAY, np.int32)  # when the last was decided
         self.seen = np.zeros(count, np.bool_)  # a person has looked at it
+        self._seen_once = np.zeros(count, np.bool_)
         self.audited = np.zeros(count, np.bool_)
         self.by_hand = np.zeros(count, np.bool_)  # the last was marked, not only left as it was
         self.stacks: dict[str, list[ReviewDecision]] = {}  # by crop, oldest first; also of crops that are not here
         self.order: list[str] = []  # crops, as they were decided; one may come more than once
         self.refresh()
 
-    @property
-    def live(self) -> Live:
-        """Give the columns by which crops are filtered."""
+    def live(self, doubted: NDArray[np.int64]) -> Live:
+        """Give the columns by which crops are filtered.
+
+        Args:
+            doubted: Rows that were kept, and that what was learnt from the others takes for false. Whoever looks at one
+                a second time has answered.
+        """
+        again = np.zeros(len(self.verdict), np.bool_)
+        again[doubted] = True
         return Live(
             verdict=self.verdict,
             disputed=self.disputed,
+            doubted=again & self._seen_once & (self.verdict == CODES[Verdict.KEEP]),
             label=self.label,
             reviewer=self.reviewer,
             labels=list(self._labels),
@@ -90,7 +98,8 @@ class Said:
         self.label[row] = _code(self._labels, (last and last.label) or "")
         self.reviewer[row] = _code(self._reviewers, last.reviewer if last else "")
         self.day[row] = day_of(last.decided_at if last else None)
-        self.seen[row] = any(one.via not in NOT_SEEN for one in stack)
+        looks = sum(one.via not in NOT_SEEN for one in stack)
+        self.seen[row], self._seen_once[row] = looks > 0, looks == 1
         self.audited[row] = any(one.via == "audit" for one in stack)
         self.by_hand[row] = last is not None and last.via == "explicit"
 

@@ -275,7 +275,7 @@ def _facets(pages: _Pages, request: Request, _who: str) -> Any:
     asked_for, desk = _wanted(request), pages.desk
     with desk.lock:
         desk.refresh()
-        found = wanted.facets(desk.shelf, desk.said.live, asked_for)
+        found = wanted.facets(desk.shelf, desk.live, asked_for)
         matching = int(desk.mask(asked_for).sum())
     return {"total": len(desk.shelf), "matching": matching, "facets": [one.to_json() for one in found]}
 
@@ -283,7 +283,7 @@ def _facets(pages: _Pages, request: Request, _who: str) -> Any:
 def _tags(pages: _Pages, request: Request, _who: str) -> Any:
     asked_for, desk = _wanted(request), pages.desk
     with desk.lock:
-        found = wanted.tags(desk.shelf, desk.said.live, asked_for, request.query_params.get("q", ""))
+        found = wanted.tags(desk.shelf, desk.live, asked_for, request.query_params.get("q", ""))
     return {"tags": [{"value": tag, "count": count} for tag, count in found]}
 
 

@@ -21,7 +21,9 @@ Mask = NDArray[np.bool_]
 WAITING = "waiting"
 NONE = "none"  # the word for what nobody has decided
 DISPUTED = "disputed"  # two people said different things
+DOUBTED = "doubted"  # kept in one look, and what was learnt from the others says that it is false
 VERDICTS = (NONE, *Verdict)  # a verdict's code is its place here
+_ASIDE = (DISPUTED, DOUBTED)  # words that are asked for beside verdicts; each names its column of `Live`
 MOST_TAGS = 30
 MOST_VALUES = 50  # of one filter, that are shown; the others are too rare to click on
 SCORE_BINS, SIDE_BINS = 20, 16
@@ -36,6 +38,7 @@ class Live:
 
     verdict: NDArray[np.uint8]  # in VERDICTS
     disputed: Mask
+    doubted: Mask
     label: NDArray[np.int32]  # in *labels*
     reviewer: NDArray[np.int32]  # in *reviewers*
     labels: Sequence[str]  # the first is "": none
@@ -47,6 +50,7 @@ class Live:
         return cls(
             verdict=np.zeros(rows, np.uint8),
             disputed=np.zeros(rows, np.bool_),
+            doubted=np.zeros(rows, np.bool_),
             label=np.zeros(rows, np.int32),
             reviewer=np.zeros(rows, np.int32),
             labels=[""],
@@ -108,7 +112,7 @@ def parse(query: str) -> Wanted:
             found[name] = (*found.get(name, ()), text)
         else:
             raise UsageError(f"{name[:40]!r}: no such filter; use {', '.join([*_CHOICES, *_READ_RANGE])}")
-    for name, words in {"verdict": (*VERDICTS, DISPUTED), "agreed": ("yes", "no")}.items():
+    for name, words in {"verdict": (*VERDICTS, *_ASIDE), "agreed": ("yes", "no")}.items():
         unknown = set(found.get(name, ())) - set(words)
         if unknown:
             raise UsageError(f"{name}={min(unknown)[:40]}: unknown; use {', '.join(words)}")
@@ -193,7 +197,10 @@ def _are(codes: NDArray[Any], words: Sequence[str], asked: Sequence[str]) -> Mas
 
 def _by_verdict(_shelf: Shelf, live: Live, wanted: Wanted) -> Mask:
     found = _are(live.verdict, VERDICTS, wanted.verdict)
-    return found | live.disputed if DISPUTED in wanted.verdict else found
+    for word in _ASIDE:
+        if word in wanted.verdict:
+            found |= getattr(live, word)
+    return found
 
 
 def _by_tags(shelf: Shelf, _live: Live, wanted: Wanted) -> Mask:
@@ -259,6 +266,7 @@ TITLES = {
     WAITING: "waits for a person",
     NONE: "nobody yet",
     DISPUTED: "two said different things",
+    DOUBTED: "worth a second look",
     "": "no label",
     "face_too_small": "face too small",
     "low_score": "low score",
@@ -279,11 +287,8 @@ def facets(shelf: Shelf, live: Live, wanted: Wanted) -> list[Facet]:
 def _facets(shelf: Shelf, live: Live, wanted: Wanted, rest: Callable[[str], Mask]) -> Iterator[Facet]:
     yield _choice("reason", "Where it ended", rest("reason"), shelf["reason"], shelf.words["reason"], wanted)
     verdicts = _choice("verdict", "Said by people", rest("verdict"), live.verdict, VERDICTS, wanted)
-    disputed = int((rest("verdict") & live.disputed).sum())
-    if disputed or DISPUTED in wanted.verdict:
-        asked = DISPUTED in wanted.verdict
-        verdicts = replace(verdicts, values=[*verdicts.values, (DISPUTED, disputed, asked)])
-    yield verdicts
+    aside = [(word, int((rest("verdict") & getattr(live, word)).sum()), word in wanted.verdict) for word in _ASIDE]
+    yield replace(verdicts, values=[*verdicts.values, *((word, count, on) for word, count, on in aside if count or on)])
     yield _bins("score", "Score", rest("score"), shelf["score"], wanted.score, np.linspace(0, 1, SCORE_BINS + 1))
     agreed = shelf["agreed"].view(np.uint8)
     yield _choice("agreed", "Seen by several detectors", rest("agreed"), agreed, ("no", "yes"), wanted)

@@ -82,11 +82,51 @@ def batch(tab: Page) -> str:
 
 def commit(tab: Page) -> None:
     """Press Enter when the page takes it, and wait for the next one."""
+    shown(tab)
     before = batch(tab)
     tab.wait_for_timeout(300)  # a page that was just painted takes no Enter
     tab.keyboard.press("Enter")
+    turned(tab, before)
+
+
+def turned(tab: Page, before: str) -> None:
+    """Wait until that page is written down, and the next one is there, or the end."""
     expect(tab.locator(f".sheet[data-batch='{before}']:visible")).to_have_count(0, timeout=15_000)
     shown(tab)
+
+
+def hammer(tab: Page, page: Served, pages: int) -> None:
+    """Hit Enter faster than pages come, until so many have arrived, and all that was done has."""
+    end = time.monotonic() + 60
+    while len(done(page)) < pages:
+        assert time.monotonic() < end
+        tab.keyboard.press("Enter")
+        tab.wait_for_timeout(30)
+    shown(tab)
+    saved(tab)
+
+
+def drafted(tab: Page) -> None:
+    """Wait until the page that is shown lies in the browser with the marks that are shown."""
+    said = [batch(tab), len(marks(tab))]
+    script = (
+        "() => import('/static/store.js').then(({all}) => all('drafts')).then((drafts) => "
+        "drafts.flatMap(({pages}) => pages.map((one) => [one.batch, one.marks.length])))"
+    )
+    until(lambda: said in tab.evaluate(script), tab)
+
+
+def say(tab: Page, key: str) -> str:
+    """Press a key in a view of single crops, and give the crop that was there before the next one came."""
+    crop = current(tab)
+    press(tab, key)
+    expect(tab.locator(f"img.crop.large[data-crop='{crop}']:visible")).to_have_count(0)
+    return crop
+
+
+def current(tab: Page) -> str:
+    """Name the crop that is shown alone."""
+    return str(tab.locator("img.crop.large").get_attribute("data-crop"))
 
 
 def saved(tab: Page) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import make
 import pytest
-from queued import face, put_originals, queue, remember
-from reviewing import Served, operation
+from queued import face, put_originals, queue, queue_told_by_score, remember
+from reviewing import Served, keep_one_by_mistake, operation
 
 from pipeline.catalog import Catalog
 from pipeline.folder import DataFolder
@@ -348,6 +348,28 @@ def test_the_order_is_learnt_from_decisions(served: Serve, tmp_path: Path) -> No
         time.sleep(0.05)
 
     assert client.get("/api/progress")["order"] == "learned from 120 decisions"
+
+
+def test_a_crop_that_was_kept_by_mistake_is_worth_a_second_look(served: Serve, tmp_path: Path) -> None:
+    """It can be asked for until somebody has looked at it again, whatever he says; an undo brings it back."""
+    queue_told_by_score(tmp_path)
+    page = served(tmp_path)
+    client = page.client()
+    doubted = keep_one_by_mistake(page)
+    facets = client.get("/api/facets?verdict=doubted")
+    (verdicts,) = (one["values"] for one in facets["facets"] if one["name"] == "verdict")
+    assert ("worth a second look", 1) in [(one["title"], one["count"]) for one in verdicts]
+    given = client.claim(60, "verdict=doubted")
+    assert crops_of(given) == [doubted]
+    body = operation("page", batch=given["batch"], marks={})
+
+    client.post("/api/operations", body)
+    assert crops_of(client.claim(60, "verdict=doubted")) == []
+    client.post("/api/operations", operation("undo", undoes=body["id"]))
+    client.post(f"/api/batches/{given['batch']}/release", {})
+
+    assert crops_of(client.claim(60, "verdict=doubted")) == [doubted]
+    assert client.get("/api/stats")["doubted"] == 1
 
 
 def test_what_the_command_line_decides_is_seen_at_once(served: Serve) -> None:

@@ -11,7 +11,25 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 from queued import face, put_originals, queue, remember
-from review.browsing import SETTINGS, Open, Serve, cells, commit, saved, shown, start, until, verdicts
+from review.browsing import (
+    SETTINGS,
+    SIZE,
+    Open,
+    Serve,
+    ahead,
+    batch,
+    cells,
+    commit,
+    drafted,
+    hammer,
+    saved,
+    say,
+    shown,
+    start,
+    turned,
+    until,
+    verdicts,
+)
 
 from pipeline.catalog import Catalog
 from pipeline.folder import DataFolder
@@ -92,14 +110,13 @@ def test_fast_enter_skips_no_page(served: Serve, opened: Open, tmp_path: Path) -
     queue(tmp_path, 150)
     page = served(tmp_path)
     tab = opened(page.url)
-    for _ in range(60):
-        tab.keyboard.press("Enter")
-        tab.wait_for_timeout(30)
-    saved(tab)
-    done = page.desk.catalog.operations()
+    hammer(tab, page, 4)
+    committed = page.desk.catalog.operations()
 
-    assert len({one.batch for one in done}) == len(done) > 1
-    seen = {item.crop for one in done for item in (page.desk.catalog.batch(one.batch) or pytest.fail("lost")).items}
+    assert len({one.batch for one in committed}) == len(committed) >= 4
+    seen = {
+        item.crop for one in committed for item in (page.desk.catalog.batch(one.batch) or pytest.fail("lost")).items
+    }
     assert set(verdicts(page)) == seen
 
 
@@ -108,22 +125,26 @@ def test_a_held_enter_commits_one_page(served: Serve, opened: Open, tmp_path: Pa
     queue(tmp_path, 60)
     page = served(tmp_path)
     tab = opened(page.url)
-    tab.wait_for_timeout(400)
+    ahead(tab, 60)
+    tab.wait_for_timeout(300)
+    first = batch(tab)
 
     tab.keyboard.down("Enter")
     for _ in range(20):
         tab.keyboard.down("Enter")  # Playwright tells the page that these repeat
         tab.wait_for_timeout(30)
     tab.keyboard.up("Enter")
+    turned(tab, first)
     saved(tab)
 
-    assert len(page.desk.catalog.operations()) == 1
+    assert [one.batch for one in page.desk.catalog.operations()] == [first]
 
 
-def test_a_page_that_was_hardly_looked_at_is_asked_about_once(served: Serve, opened: Open) -> None:
+def test_a_page_that_was_hardly_looked_at_is_asked_about_once(served: Serve, opened: Open, tmp_path: Path) -> None:
     """All good, in no time? A second Enter says so."""
-    page = served()
-    tab = opened(page.url, script="")
+    queue(tmp_path, 120)
+    page = served(tmp_path)
+    tab = opened(page.url, script=SETTINGS.replace(f"askQuick: false, pageSize: {SIZE}", "pageSize: 120"))
     tab.wait_for_timeout(300)
     tab.keyboard.press("Enter")
     expect(tab.get_by_text("really all good?").first).to_be_visible()
@@ -131,7 +152,7 @@ def test_a_page_that_was_hardly_looked_at_is_asked_about_once(served: Serve, ope
 
     tab.wait_for_timeout(300)
     tab.keyboard.press("Enter")
-    until(lambda: len(verdicts(page)) == 30, tab)
+    until(lambda: len(verdicts(page)) == 120, tab)
 
 
 def test_undo_goes_back_as_far_as_one_likes(served: Serve, opened: Open, tmp_path: Path) -> None:
@@ -196,7 +217,7 @@ def test_half_a_page_is_there_again_after_a_reload(served: Serve, opened: Open) 
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("u")
     before = cells(tab), marked(tab, "reject"), marked(tab, "unsure")
-    tab.wait_for_timeout(600)
+    drafted(tab)
 
     tab.reload()
     shown(tab)
@@ -268,7 +289,7 @@ def test_a_line_that_is_down_comes_back(served: Serve, opened: Open, tmp_path: P
     queue(tmp_path, 100)
     page = served(tmp_path)
     tab = opened(page.url)
-    tab.wait_for_timeout(1000)  # the next pages are there
+    ahead(tab, SIZE * 3)
     tab.context.set_offline(offline=True)
     commit(tab)
     assert verdicts(page) == {}
@@ -287,7 +308,7 @@ def test_a_server_that_is_killed_loses_nothing(opened: Open, tmp_path: Path) -> 
         port = free.getsockname()[1]
     first, url = start(tmp_path / "data", port)
     tab = opened(url)
-    tab.wait_for_timeout(1000)
+    ahead(tab, SIZE * 3)
     first.send_signal(signal.SIGKILL)
     first.wait()
     crops = cells(tab)
@@ -401,8 +422,7 @@ def test_one_by_one(served: Serve, opened: Open) -> None:
     expect(tab).to_have_url(re.compile("/single"))
     shown(tab)
     for number, key in enumerate(("k", "x", "u"), 1):
-        tab.wait_for_timeout(400)
-        tab.keyboard.press(key)
+        say(tab, key)
         until(lambda number=number: len(verdicts(page)) == number, tab)
 
     assert sorted(str(one) for one in verdicts(page).values()) == ["keep", "reject", "unsure"]
@@ -422,7 +442,7 @@ def test_burns_names_charles_montgomery_burns(served: Serve, opened: Open, tmp_p
     tab = opened(page.url, view="label")
     tab.keyboard.press("/")
     tab.keyboard.type("burns")
-    expect(tab.get_by_role("option", name=re.compile("charles")).first).to_be_visible()
+    expect(tab.get_by_role("option", name=re.compile("charles")).first).to_have_attribute("aria-selected", "true")
     tab.keyboard.press("Enter")
     until(lambda: any(one.label for one in page.desk.catalog.decisions().values()), tab)
 
@@ -493,18 +513,16 @@ def test_a_crop_is_never_stretched(served: Serve, opened: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "address"),
-    [("s", "/single"), ("l", "/label"), ("t", "/stats"), ("sg", "/grid"), ("tg", "/grid")],
+    ("keys", "views"),
+    [("s", "single"), ("l", "label"), ("t", "stats"), ("sg", "single grid"), ("tg", "stats grid")],
 )
-def test_a_letter_goes_to_each_view(served: Serve, opened: Open, keys: str, address: str) -> None:
+def test_a_letter_goes_to_each_view(served: Serve, opened: Open, keys: str, views: str) -> None:
     """From any other."""
     tab = opened(served().url)
-    for key in keys:
+    for key, view in zip(keys, views.split(), strict=True):
         tab.keyboard.press(key)
+        expect(tab).to_have_url(re.compile(f"/{view}"))
         shown(tab)
-        tab.wait_for_timeout(300)
-
-    expect(tab).to_have_url(re.compile(address))
 
 
 def test_keys_are_letters_in_a_text_field(served: Serve, opened: Open) -> None:
@@ -525,6 +543,7 @@ def test_z_shows_the_pixels_as_they_are(served: Serve, opened: Open) -> None:
     tab.keyboard.press("z")
     picture = tab.locator("dialog[open] img").first
     expect(picture).to_be_visible()
+    until(lambda: picture.evaluate("(one) => one.complete && one.naturalWidth"), tab)
 
     ratio = picture.evaluate("(one) => one.clientWidth / one.naturalWidth")
 

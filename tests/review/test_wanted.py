@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from queued import face, remember
 
@@ -99,6 +101,20 @@ def test_counts_are_of_what_all_other_filters_let_through(shelf: Shelf) -> None:
 
     assert found["agreed"].values == [("yes", 1, True), ("no", 1, False)]
     assert {word: count for word, count, _ in found["reason"].values} == {"waiting": 1, "accepted": 1}
+
+
+def test_what_is_worth_a_second_look_stands_beside_the_verdicts(shelf: Shelf) -> None:
+    """Where there is any, or it is asked for."""
+    live = replace(Live.nothing(len(shelf)), doubted=np.isclose(shelf["score"], 0.6))
+
+    def shown(live: Live, query: str) -> list[tuple[str, int, bool]]:
+        (verdicts,) = (one.values for one in facets(shelf, live, parse(query)) if one.name == "verdict")
+        return list(verdicts)
+
+    assert mask(shelf, live, parse("verdict=doubted")).tolist() == live.doubted.tolist()
+    assert shown(live, "") == [("none", 2, True), ("doubted", 1, False)]
+    assert shown(Live.nothing(len(shelf)), "") == [("none", 2, True)]
+    assert shown(Live.nothing(len(shelf)), "verdict=doubted") == [("none", 4, False), ("doubted", 0, True)]
 
 
 def test_a_range_shows_how_many_are_where(shelf: Shelf) -> None:

@@ -30,8 +30,8 @@ export class Page {
 
 const standOf = ({ verdict, label }) => `${verdict ?? ""} ${label ?? ""}`.trim();
 
-/** Whether a rule or a person has decided on it: then silence must not change it. */
-const isSettled = ({ reason, verdict }) => (reason && reason !== "waiting") || (verdict && verdict !== "keep");
+/** Whether a rule or a person has decided on it, and silence, which keeps, would change it. */
+const isSettled = ({ reason, verdict }) => (verdict ? verdict !== "keep" : reason && reason !== "waiting");
 
 export class Feed {
   #queue = [];

@@ -147,7 +147,7 @@ async function commit(event) {
   const { words, body, entry } = describe(done);
   const rest = draftOf(place, feed.waiting.map((one) => one.toDraft()));
   page = null;
-  if (done.inverted) for (const { crop } of done.items) feed.looked.add(crop);
+  for (const { crop, verdict } of done.items) if (done.inverted || verdict) feed.looked.add(crop);
   await undoing.perform(body, entry, rest);
   announce(words);
   await advance(began);

@@ -56,7 +56,7 @@ function draw(told, going) {
   const wide = Math.max(280, (host.clientWidth - GAP * (many - 1)) / many - INSIDE);
   const charts = [byScore, found, pageTimes, bySource, byDay].map((chart) => chart(told, wide)).filter(Boolean);
   host.replaceChildren(tiles(told, going), session(told.session), h("div", { class: "charts" }, charts),
-    h("div", { class: "charts" }, people(told.reviewers), agreement(told.agreement.pairs), orders(told.orders), audit(told.audit, going)));
+    h("div", { class: "charts" }, people(told.reviewers), agreement(told.agreement.pairs), orders(told.orders), audit(told.audit, going), secondLook(told)));
 }
 
 function tiles({ verdicts }, { left, unseen, attention, pace_per_hour: pace }) {
@@ -167,4 +167,10 @@ function orders(rows) {
 function audit(told, { unseen }) {
   const link = unseen ? h("p", { class: "row" }, h("a", { href: "/grid#audit" }, told ? "Look at more" : "Look at 300 chosen by chance")) : null;
   return card("Audit", told ? auditWords(told) : !unseen ? "Somebody has looked at everything that would be released." : `${counted(unseen, "crop")} would be released without anybody having looked; a sample chosen by chance says how good they are.`, link);
+}
+
+function secondLook({ doubted }) {
+  if (!doubted) return null;
+  const link = h("p", { class: "row" }, h("a", { href: "/grid?verdict=doubted" }, `Look at ${doubted === 1 ? "it" : "them"} again`));
+  return card("Worth a second look", `${counted(doubted, "crop")} kept in one look; what was decided on the others says that ${doubted === 1 ? "it is" : "they are"} false.`, link);
 }
