@@ -33,9 +33,10 @@ manifest: $(VENV)/.installed ## build the demo's dataset again and keep its mani
 
 train-deps: $(VENV)/.installed ## PyTorch and what goes with it (a part of every install by this file)
 
+# Two workers on two cores: the threads that PyTorch would start in each stand in each other's way.
 test: $(VENV)/.installed ## run all tests
 	@bash tests/system.sh
-	$(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
