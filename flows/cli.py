@@ -691,7 +691,9 @@ def compare(
 
     contest = read([find_training(data, one) for one in trainings])
     head, *rows = table(contest)
-    shown = Table(*head, box=None)
+    shown = Table(box=None)
+    for at, word in enumerate(head):
+        shown.add_column(word, overflow="fold", min_width=18 if at == 0 else None)  # names are told apart by their ends
     for row in rows:
         shown.add_row(*map(harmless, row))
     console().print(shown)

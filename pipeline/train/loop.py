@@ -87,6 +87,10 @@ class _Run:
     def exported(self) -> Path:
         return self.run_dir / "generator.safetensors"
 
+    @property
+    def judged(self) -> Path:
+        return self.run_dir / "judge.safetensors"
+
     def go(self, progress: Callable[[TrainProgress], None], stop: Callable[[], bool]) -> TrainResult:
         self._refuse_other()
         checkpoints.sweep(self.run_dir)
@@ -100,6 +104,10 @@ class _Run:
         faces = bring(self.faces_NHWC, self.cast.learnt_from, self.config.size, self.device)
         trainer = self._trainer(faces)
         self._begin(trainer)
+        if self.config.condition != "none" and not self.judged.exists():
+            self.notes.append(
+                "first a small network learns to see what faces show, to judge by; that can take a minute"
+            )
         progress(self._progress(trainer, note="; ".join(self.notes)))
         self._prepare(faces)
         self._describe(trainer, "running")
@@ -144,15 +152,14 @@ class _Run:
             self.measure = measuring.Measure(faces, held_out, self.judge, self.config.measure, seed, self.inception)
 
     def _judge(self, faces: Faces, held_out: Faces) -> classifier.Judge:
-        path = self.run_dir / "judge.safetensors"
-        known = classifier.read(path, self.device)
+        known = classifier.read(self.judged, self.device)
         if known is not None:
             return known
         shows = self.cast.conditions
         mine, others = shows.at(self.cast.learnt_from), shows.at(self.cast.held_out)
         shown = min(classifier.SHOWN, 1000 * math.ceil(self.config.kimg))  # a short run has a short lesson, too
         judge = classifier.learn(faces, mine, held_out, others, seed=self.config.seed, shown=shown)
-        classifier.save(path, judge)
+        classifier.save(self.judged, judge)
         return judge
 
     def _refuse_other(self) -> None:
