@@ -190,3 +190,13 @@ def test_resampling_keeps_what_is_even() -> None:
         resampled = Resample(up=up)(plain)
         assert resampled.shape[2] == (16 if up else 4)
         torch.testing.assert_close(resampled[:, :, 1:-1, 1:-1], torch.ones_like(resampled[:, :, 1:-1, 1:-1]))
+
+
+@pytest.mark.parametrize(("network", "penalty"), [("dcgan", "dragan"), ("single", "r1"), ("jin", "dragan")])
+def test_a_discriminator_without_normalisation_says_something_from_the_start(network: str, penalty: str) -> None:
+    """Its logits differ from picture to picture; with weights of 0.02 throughout they would not, for a long time."""
+    config = TrainConfig(network=network, size=64, width=16, penalty=penalty).settled()  # type: ignore[arg-type]
+    _, discriminator = build(config)
+    pictures = torch.rand(16, 1, 1, 1).expand(16, 3, 64, 64) * 2 - 1
+
+    assert discriminator(pictures).real.std().item() > 0.01
