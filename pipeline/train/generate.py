@@ -113,14 +113,9 @@ def wishes_of(drawer: Drawer, wanted: Wanted) -> Tensor:
 
 def _named(kind: str, wanted: Wanted) -> list[str]:
     """Give the labels that --hair, --eyes and --character mean, as this generator calls them."""
-    whole = kind == "attributes"
-    named = []
-    for asked, word, suffix in (("hair", wanted.hair, "_hair"), ("eyes", wanted.eyes, "_eyes")):
-        if word:
-            if not whole and kind != asked:
-                named.append(f"{word}{suffix}")  # what it does not know, under its whole name
-            else:
-                named.append(f"{word}{suffix}" if whole else word)
+    # Where a generator knows one kind alone, its labels are plain words; what it does not know has its whole name.
+    colours = (("hair", wanted.hair), ("eyes", wanted.eyes))
+    named = [word if kind == part else f"{word}_{part}" for part, word in colours if word]
     return named + ([wanted.character] if wanted.character else [])
 
 
@@ -160,7 +155,7 @@ def generate(path: Path, wanted: Wanted, out: Path) -> list[Path]:
         if wanted.interpolate:
             return _interpolate(network, drawer, wanted, noise, wishes, out)
         faces = _drawn(network, noise, wishes)
-    made = [_made(drawer, wanted, seed) for seed in seeds]
+    made = [_made(drawer, wanted, wishes, seed) for seed in seeds]
     if wanted.layout == "files":
         files = [out / f"{seed:06d}.png" for seed in seeds]
         for file, face in zip(files, faces, strict=True):
@@ -197,12 +192,13 @@ def _interpolate(
     films.write_gif(files[1], frames, BETWEEN_MS, BETWEEN_MS)
     if films.write_mp4(out / "interpolation.mp4", frames, 1000 // BETWEEN_MS):
         files.append(out / "interpolation.mp4")
-    made = [{**_made(drawer, wanted, wanted.seed + at), "frame": at * (BETWEEN + 1)} for at in range(wanted.count)]
+    made = [
+        {**_made(drawer, wanted, wishes, wanted.seed + at), "frame": at * (BETWEEN + 1)} for at in range(wanted.count)
+    ]
     return [*files, _tell(out, drawer, made)]
 
 
-def _made(drawer: Drawer, wanted: Wanted, seed: int) -> dict[str, Any]:
-    wishes = wishes_of(drawer, wanted)
+def _made(drawer: Drawer, wanted: Wanted, wishes: Tensor, seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "with": [name for name, wish in zip(drawer.labels, wishes.tolist(), strict=True) if wish > 0],

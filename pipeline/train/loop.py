@@ -109,11 +109,10 @@ class _Run:
                 "first a small network learns to see what faces show, to judge by; that can take a minute"
             )
         progress(self._progress(trainer, note="; ".join(self.notes)))
-        self._prepare(faces)
-        self._describe(trainer, "running")
         write_page(self.run_dir)
         self.events = Events(self.run_dir, trainer.steps)
         try:
+            self._prepare(faces)
             self._train(trainer, progress, stop)
             finished = trainer.steps >= self.total_steps
             if finished:
