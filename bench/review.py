@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import random
 import sqlite3
 import tempfile
@@ -20,6 +19,7 @@ import numpy as np
 from PIL import Image as Pictures
 from playwright.sync_api import sync_playwright
 
+from bench.browser import CHROMIUM, when_measured
 from bench.report import Table
 from pipeline.catalog import Catalog
 from pipeline.folder import DataFolder
@@ -27,10 +27,11 @@ from pipeline.review.server import serve
 from pipeline.review.shelf import Shelf, open_shelf
 from pipeline.review.wanted import Live, facets, mask, parse, tags
 
-CHROMIUM = os.environ.get("KAOSET_CHROMIUM", "/usr/bin/chromium")
 QUEUE, CATALOG = 100_000, 1_000_000
 PAGES = 60  # that are committed, each as soon as the page lets one
 SIDE = 128  # pixels of a crop
+FIRSTS = 5  # times that the page is opened by a browser that has seen none of it
+MEASURE = "kaoset:page"  # what the page itself measures
 LOOK_S = 0.8  # a quick person; the page before it is painted by then, and the next two are fetched
 STAGES = ("list", "select", "scrape", "dedup-images", "detect", "crop", "dedup", "filter", "review")
 FILTERS = (
@@ -120,28 +121,30 @@ def _shortest(work: Callable[[], Any], times: int = 3) -> float:
 
 
 def in_browser(data: Path, pages: int, progress: Progress) -> tuple[list[float], list[float]]:
-    """Open the page as a person does, and commit pages one after the other."""
-    with serve(DataFolder(data), "", reviewer="bench", port=0) as page, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    """Open the page as a person does, and commit pages one after the other.
+
+    Returns:
+        Seconds to the first page, each in a new browser; milliseconds to each next page.
+    """
+    with serve(DataFolder(data), "", reviewer="bench", port=0) as page:
         first = []
-        for _ in range(3):
-            context = browser.new_context(viewport={"width": 1680, "height": 1050})
-            context.add_init_script("localStorage.setItem('kaoset.settings', JSON.stringify({askQuick: false}))")
-            tab = context.new_page()
-            began = time.perf_counter()
+        for done in range(FIRSTS):
+            progress("first pages", done, FIRSTS)
+            first.append(when_measured(page.url, MEASURE))
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1680, "height": 1050})
+            tab.add_init_script("localStorage.setItem('kaoset.settings', JSON.stringify({askQuick: false}))")
             tab.goto(page.url)
             tab.wait_for_selector("body[data-ready='1']")
-            first.append(time.perf_counter() - began)
-            if len(first) < 3:
-                context.close()
-        for done in range(pages):
-            progress("pages", done, pages)
-            time.sleep(LOOK_S)
-            before = tab.evaluate("performance.getEntriesByName('kaoset:page').length")
-            tab.keyboard.press("Enter")
-            tab.wait_for_function("(n) => performance.getEntriesByName('kaoset:page').length > n", arg=before)
-        took = tab.evaluate("performance.getEntriesByName('kaoset:page').map((one) => one.duration)")
-        browser.close()
+            for done in range(pages):
+                progress("pages", done, pages)
+                time.sleep(LOOK_S)
+                before = tab.evaluate(f"performance.getEntriesByName('{MEASURE}').length")
+                tab.keyboard.press("Enter")
+                tab.wait_for_function(f"(n) => performance.getEntriesByName('{MEASURE}').length > n", arg=before)
+            took = tab.evaluate(f"performance.getEntriesByName('{MEASURE}').map((one) => one.duration)")
+            browser.close()
     return first, [float(one) for one in took[1:]]  # the first was not prefetched
 
 
@@ -152,7 +155,8 @@ def table(measured: Measured) -> Table:
         ("Enter to the next page, median", f"{np.median(pages):.0f} ms", ""),
         ("Enter to the next page, 95 %", f"{np.percentile(pages, 95):.0f} ms", f"under {GOAL_PAGE_MS} ms"),
         ("Enter to the next page, slowest", f"{pages.max():.0f} ms", ""),
-        ("first page, slowest of three", f"{max(measured.first_s):.2f} s", f"under {GOAL_FIRST_S:g} s"),
+        (f"first page, median of {FIRSTS}", f"{np.median(measured.first_s):.2f} s", f"under {GOAL_FIRST_S:g} s"),
+        (f"first page, slowest of {FIRSTS}", f"{max(measured.first_s):.2f} s", ""),
     ]
     slowest = max(measured.filters_s, key=lambda query: measured.filters_s[query])
     rows += [
@@ -169,7 +173,8 @@ def table(measured: Measured) -> Table:
         title=f"The review page, {measured.queue:,} crops in the queue",
         columns=("what", "measured", "promised"),
         rows=rows,
-        note=f"{len(pages)} pages of 60 crops, {LOOK_S:g} s apart, in Chromium that draws in software.",
+        note=f"{len(pages)} pages of 60 crops, {LOOK_S:g} s apart, in Chromium that draws in software. First pages are "
+        "opened in new browsers, from the address to the frame.",
     )
 
 

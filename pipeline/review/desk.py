@@ -229,7 +229,7 @@ class Desk:
             UsageError: There is none of that name, or it is somebody else's.
         """
         with self.lock:
-            batch = self._batch(batch_id, reviewer)
+            batch = self.batch(batch_id, reviewer)
             until = self.renew(batch_id, reviewer)
             return Page(batch=batch, until=until, left=0, waiting_on=0, done=self._is_done(batch))
 
@@ -240,7 +240,7 @@ class Desk:
             UsageError: There is none of that name, or it is somebody else's.
         """
         with self.lock:
-            batch = self._batch(batch_id, reviewer)
+            batch = self.batch(batch_id, reviewer)
             until = self._clock() + timedelta(seconds=LEASE_S)
             # Claimed anew, for the lease may have ended, or the page was committed and taken back.
             self.catalog.claim([item.crop for item in batch.items if not item.seed], batch_id, until)
@@ -254,7 +254,7 @@ class Desk:
             UsageError: There is none of that name, or it is somebody else's.
         """
         with self.lock:
-            self._batch(batch_id, reviewer)
+            self.batch(batch_id, reviewer)
             self.catalog.release(batch_id)
             self._until.pop(batch_id, None)
 
@@ -348,7 +348,13 @@ class Desk:
         rows = self._rng.permutation(rows)[:200]
         return np.array([row for row in rows if not self._is_mine(self.shelf.sha256(int(row)), reviewer)], np.int64)
 
-    def _batch(self, batch_id: str, reviewer: str) -> Batch:
+    def batch(self, batch_id: str, reviewer: str) -> Batch:
+        """Give what a page holds.
+
+        Raises:
+            UsageError: There is none of that name.
+            ConflictError: It is somebody else's.
+        """
         found = self._batches.get(batch_id) or self.catalog.batch(batch_id)
         if found is None:
             raise UsageError(f"{batch_id[:40]}: no such page; load the page again")
@@ -416,7 +422,7 @@ class Desk:
     def _of_page(
         self, said: Committed, operation: Operation
     ) -> tuple[Operation, list[ReviewDecision], tuple[str, ...]]:
-        batch = self._batch(said.batch, operation.reviewer)
+        batch = self.batch(said.batch, operation.reviewer)
         items = {item.crop: item for item in batch.items}
         strange = said.marks.keys() - items.keys()
         if strange:

@@ -22,7 +22,7 @@ OWN_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 MOST_BYTES = 256 * 1024  # of a request's body
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 POLICY = (
-    "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "default-src 'none'; img-src 'self' data:; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 PICTURE_POLICY = "sandbox; default-src 'none'"

@@ -25,7 +25,7 @@ from pipeline.catalog import Catalog
 from pipeline.errors import CatalogError, ConflictError, KaosetError, StoreError, UsageError, WorldError
 from pipeline.folder import DataFolder
 from pipeline.review import asked, report, shown, wanted
-from pipeline.review.desk import LEASE_S, Desk
+from pipeline.review.desk import Desk
 from pipeline.review.guard import Guard, Key, TooLargeError, read_key, write_key
 from pipeline.review.pictures import context_jpeg
 from pipeline.review.ranking import Ranking
@@ -39,6 +39,7 @@ MOST_OPERATIONS = 500
 LONGEST_NAME = 100  # characters of a reviewer's name
 _HERE = Path(__file__).parent
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_IMPORT = re.compile(r'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 
@@ -148,16 +149,30 @@ class _Pages:
         return Starlette(routes=routes, exception_handlers={TooLargeError: _too_large})
 
     def _view(self, view: str) -> Callable[[Request], Response]:
-        others = VIEWS.keys() - {view}
-        # All that a view imports, by whatever way, is named at once, so that none waits for another that imports it.
-        modules = [name for name in self.static if name.endswith(".js") and name.removesuffix(".js") not in others]
-        html = self.template.render(view=view, title=VIEWS[view], views=VIEWS, version=__version__, modules=modules)
+        html = self.template.render(
+            view=view,
+            title=VIEWS[view],
+            views=VIEWS,
+            version=__version__,
+            reviewer=self.reviewer,
+            sizes=PAGE_SIZES,
+            # All that a view imports, by whatever way, is named at once, so that none waits for one that imports it.
+            modules=sorted(self._imported("app.js") | self._imported(f"{view}.js")),
+        )
 
         def answer(_request: Request) -> Response:
             self.desk.ranking.give_way()
             return HTMLResponse(html)
 
         return answer
+
+    def _imported(self, module: str) -> set[str]:
+        """Name a module, and all that it imports."""
+        found, new = set[str](), {module}
+        while new:
+            found |= new
+            new = {one for name in new for one in _IMPORT.findall(self.static[name].decode())} - found
+        return found
 
     def _static(self, request: Request) -> Response:
         data = self.static.get(request.path_params["name"])
@@ -256,19 +271,13 @@ def _context(pages: _Pages, request: Request, _who: str) -> Response:
     return Response(context_jpeg(pages.desk.store, image), media_type="image/jpeg", headers=_FOR_EVER)
 
 
+def _pictures(pages: _Pages, request: Request, who: str) -> Any:
+    with pages.desk.lock:
+        batch = pages.desk.batch(request.path_params["id"], who)
+    return shown.pictures_json(pages.desk, batch)
+
+
 # --- what is read -----------------------------------------------------------------------------------------------------
-
-
-def _session(pages: _Pages, _request: Request, who: str) -> Any:
-    return {
-        "reviewer": who,
-        "version": __version__,
-        "recipes": list(pages.desk.shelf.words["recipe"]),
-        "crops": len(pages.desk.shelf),
-        "port": pages.port,
-        "page_sizes": PAGE_SIZES,
-        "lease_s": LEASE_S,
-    }
 
 
 def _facets(pages: _Pages, request: Request, _who: str) -> Any:
@@ -317,7 +326,6 @@ def _number(request: Request, name: str, usual: float, most: float) -> float:
 
 
 _READS: dict[str, Answer] = {
-    "session": _session,
     "progress": lambda pages, request, who: pages.desk.progress(_wanted(request), who),
     "facets": _facets,
     "tags": _tags,
@@ -328,6 +336,7 @@ _READS: dict[str, Answer] = {
     "batches/{id}": lambda pages, request, who: shown.page_json(
         pages.desk, pages.desk.resume(request.path_params["id"], who)
     ),
+    "batches/{id}/pictures": _pictures,
     "crops/{sha256}": lambda pages, request, who: shown.crop_json(pages.desk, _sha256(request), who),
 }
 

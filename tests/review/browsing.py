@@ -139,10 +139,10 @@ def unsaved(tab: Page, words: str) -> None:
     expect(tab.locator("#save .words")).to_have_text(re.compile(words), timeout=15_000)
 
 
-def ahead(tab: Page, crops: int) -> None:
-    """Wait until so many pictures have come: of this page, and of the next ones."""
-    script = "() => performance.getEntriesByType('resource').filter((one) => one.name.includes('/crops/')).length"
-    until(lambda: tab.evaluate(script) >= crops, tab)
+def ahead(tab: Page, pages: int) -> None:
+    """Wait until the pictures of so many pages have come: of this one, and of the next ones."""
+    script = "() => performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/pictures')).length"
+    until(lambda: tab.evaluate(script) >= pages, tab)
 
 
 def verdicts(page: Served) -> dict[str, Verdict | None]:

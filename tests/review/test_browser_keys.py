@@ -279,7 +279,7 @@ def test_two_enters_commit_one_page(served: Serve, opened: Open, tmp_path: Path)
     queue(tmp_path, SIZE * 3)
     page = served(tmp_path)
     tab = opened(page.url)
-    ahead(tab, SIZE * 3)
+    ahead(tab, 3)
     tab.wait_for_timeout(300)
     first = batch(tab)
 

@@ -63,7 +63,7 @@ def test_a_page_that_was_committed_is_no_draft(served: Serve, opened: Open) -> N
     page = served()
     tab = opened(page.url)
     first = cells(tab)
-    ahead(tab, 30)
+    ahead(tab, 2)
     tab.context.route(OPERATIONS, lambda route: route.abort())
     commit(tab)
     tab.wait_for_timeout(600)
@@ -91,13 +91,13 @@ def test_who_goes_away_with_unsent_work_is_asked(served: Serve, browser: Browser
     tab.on("dialog", accept)
     tab.goto(page.url)
     shown(tab)
-    ahead(tab, 30)  # what comes later is in no draft, and stays with a page that is gone
+    ahead(tab, 2)  # what comes later is in no draft, and stays with a page that is gone
     press(tab, "x")
     drafted(tab)
     tab.reload()
     shown(tab)
     assert asked == []
-    ahead(tab, 30)
+    ahead(tab, 2)
     cut(tab)
     commit(tab)
 
@@ -133,7 +133,7 @@ def test_a_server_killed_before_it_could_answer(opened: Open, tmp_path: Path) ->
     first, url = start(tmp_path / "data", port)
     tab = opened(url)
     crops = cells(tab)
-    ahead(tab, SIZE * 2)
+    ahead(tab, 2)
     answers: list[int] = []
 
     def answer(route: Route) -> None:
@@ -163,7 +163,7 @@ def test_what_was_done_offline_arrives_in_order(served: Serve, opened: Open, tmp
     queue(tmp_path, SIZE * 4)
     page = served(tmp_path)
     tab = opened(page.url)
-    ahead(tab, SIZE * 3)
+    ahead(tab, 3)
     tab.context.set_offline(offline=True)
     pages = []
     for count in (1, 2):
@@ -183,7 +183,7 @@ def test_what_is_unsent_can_be_undone(served: Serve, opened: Open) -> None:
     page = served()
     tab = opened(page.url)
     crops = cells(tab)
-    ahead(tab, 30)
+    ahead(tab, 2)
     cut(tab)
     press(tab, "x")
     commit(tab)
@@ -203,7 +203,7 @@ def test_who_is_not_let_in_any_more_loses_nothing(served: Serve, opened: Open) -
     """The start URL opens the door again, and what waited is sent."""
     page = served()
     tab = opened(page.url)
-    ahead(tab, 30)
+    ahead(tab, 2)
     tab.context.clear_cookies()
     commit(tab)
     expect(tab.locator("#banners")).to_contain_text("does not let this browser in")
@@ -223,6 +223,7 @@ def test_a_page_whose_lease_has_ended_counts(served: Serve, opened: Open, monkey
     page = served()
     tab = opened(page.url)
     crops = cells(tab)
+    ahead(tab, 2)
     tab.wait_for_timeout(700)
     others = page.client("lee").claim(30)
     assert {item["crop"] for item in others["items"]} >= set(crops)
@@ -248,7 +249,7 @@ def test_where_nothing_can_be_kept_enter_waits(served: Serve, opened: Open, brok
     """For the server's answer: what is not on a disk somewhere is not done. A banner says so."""
     page = served()
     tab = opened(page.url, script=f"{SETTINGS}; {broken}")
-    ahead(tab, 30)
+    ahead(tab, 2)
     first = batch(tab)
     held: list[Route] = []
 
@@ -298,7 +299,7 @@ def test_the_page_goes_on_while_the_server_is_busy(served: Serve, opened: Open) 
     """It says that it tries again, and then that all is saved."""
     page = served()
     tab = opened(page.url)
-    ahead(tab, 30)
+    ahead(tab, 2)
     busy = True
 
     def answer(route: Route) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from reviewing import Served, keep_one_by_mistake, operation
 from pipeline.catalog import Catalog
 from pipeline.folder import DataFolder
 from pipeline.records import Box, Reason, Verdict
+from pipeline.store import Store
 
 Serve = Callable[..., Served]
 
@@ -52,6 +54,44 @@ def test_the_most_suspicious_come_first(served: Serve) -> None:
 
     assert scores == sorted(scores)
     assert sum(score < 0.065 for score in scores) >= 8
+
+
+def test_the_pictures_of_a_page_come_together(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they lie in the store; one that is missing there is left out."""
+    page = served()
+    client = page.client()
+    given = client.claim(5)
+    gone, *others = crops_of(given)
+    whole = Store.get
+    # Tests share the pictures, so that none may really go.
+    monkeypatch.setattr(Store, "get", lambda store, name: whole(store, "0" * 64 if name == gone else name))
+
+    pictures = client.get(f"/api/batches/{given['batch']}/pictures")
+
+    assert {crop: base64.b64decode(png) for crop, png in pictures.items()} == {
+        crop: page.desk.store.get(crop) for crop in others
+    }
+
+
+def test_an_answer_of_pictures_has_a_size(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are asked for one by one."""
+    page = served()
+    client = page.client()
+    given = client.claim(5)
+    sizes = [len(page.desk.store.get(crop)) for crop in crops_of(given)]
+    monkeypatch.setattr("pipeline.review.shown.MOST_PICTURED", sum(sizes[:3]))
+
+    assert list(client.get(f"/api/batches/{given['batch']}/pictures")) == crops_of(given)[:3]
+
+
+def test_nobody_is_given_the_pictures_of_anothers_page(served: Serve) -> None:
+    """A page is its reviewer's."""
+    page = served()
+    given = page.client().claim(5)
+    lee = page.client("lee")
+    address = f"{lee.root}/api/batches/{given['batch']}/pictures"
+
+    assert lee.session.get(address, headers={"X-Kaoset-Reviewer": "lee"}, timeout=10).status_code == 409
 
 
 def test_two_pages_hold_different_crops(served: Serve) -> None:

@@ -41,7 +41,7 @@ def test_the_start_url_lets_in_and_is_gone_from_the_address(served: Serve) -> No
     assert "SameSite=strict" in cookie
 
 
-@pytest.mark.parametrize("path", ["/grid", "/api/session", "/static/app.js", "/crops/" + "0" * 64])
+@pytest.mark.parametrize("path", ["/grid", "/api/progress", "/static/app.js", "/crops/" + "0" * 64])
 def test_without_the_cookie_nothing_is_served(served: Serve, path: str) -> None:
     """Not even the scripts."""
     assert requests.get(Client(served().url).root + path, timeout=10).status_code == 401
@@ -130,7 +130,7 @@ def test_the_origin_will_do_where_a_browser_says_no_more(served: Serve) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/grid", "/api/session", "/api/unheard", "/nowhere", "/static/app.js"])
+@pytest.mark.parametrize("path", ["/grid", "/api/progress", "/api/unheard", "/nowhere", "/static/app.js"])
 def test_every_answer_has_its_guards(served: Serve, path: str) -> None:
     """Errors too: nothing of others runs, frames or reads it."""
     client = served().client()

@@ -120,12 +120,37 @@ def test_fast_enter_skips_no_page(served: Serve, opened: Open, tmp_path: Path) -
     assert set(verdicts(page)) == seen
 
 
+def test_pictures_that_do_not_come_together_come_one_by_one(served: Serve, opened: Open) -> None:
+    """Whatever keeps the one answer away: the page is whole all the same."""
+    tab = opened(served().url)
+    tab.context.route("**/pictures", lambda route: route.abort())
+    tab.reload()
+    shown(tab)
+
+    wide = tab.evaluate("[...document.querySelectorAll('[role=option] img')].map((one) => one.naturalWidth)")
+
+    assert len(wide) == SIZE
+    assert min(wide) > 0
+
+
+def test_a_page_asks_for_no_more_than_it_needs(served: Serve, opened: Open) -> None:
+    """Modules of other views stay where they are, and what is fetched is fetched once."""
+    tab = opened(served().url)
+
+    asked = tab.evaluate(
+        "performance.getEntriesByType('resource').map((one) => one.name).filter((one) => one.endsWith('.js'))"
+    )
+
+    assert len(asked) == len(set(asked))
+    assert not [one for one in asked if one.endswith(("/stats.js", "/charts.js", "/label.js", "/combobox.js"))]
+
+
 def test_a_held_enter_commits_one_page(served: Serve, opened: Open, tmp_path: Path) -> None:
     """A key that repeats by itself is no decision."""
     queue(tmp_path, 60)
     page = served(tmp_path)
     tab = opened(page.url)
-    ahead(tab, 60)
+    ahead(tab, 3)
     tab.wait_for_timeout(300)
     first = batch(tab)
 
@@ -289,7 +314,7 @@ def test_a_line_that_is_down_comes_back(served: Serve, opened: Open, tmp_path: P
     queue(tmp_path, 100)
     page = served(tmp_path)
     tab = opened(page.url)
-    ahead(tab, SIZE * 3)
+    ahead(tab, 3)
     tab.context.set_offline(offline=True)
     commit(tab)
     assert verdicts(page) == {}
@@ -308,7 +333,7 @@ def test_a_server_that_is_killed_loses_nothing(opened: Open, tmp_path: Path) -> 
         port = free.getsockname()[1]
     first, url = start(tmp_path / "data", port)
     tab = opened(url)
-    ahead(tab, SIZE * 3)
+    ahead(tab, 3)
     first.send_signal(signal.SIGKILL)
     first.wait()
     crops = cells(tab)
@@ -429,7 +454,7 @@ def test_one_by_one(served: Serve, opened: Open) -> None:
 
 
 def test_burns_names_charles_montgomery_burns(served: Serve, opened: Open, tmp_path: Path) -> None:
-    """A part of a name is enough."""
+    """A part of a name is enough, however fast one types."""
     queue(tmp_path, 5, post={"tags": ("charles_montgomery_burns",), "characters": ("charles_montgomery_burns",)})
     page = served(tmp_path)
     client = page.client()
@@ -442,8 +467,7 @@ def test_burns_names_charles_montgomery_burns(served: Serve, opened: Open, tmp_p
     tab = opened(page.url, view="label")
     tab.keyboard.press("/")
     tab.keyboard.type("burns")
-    expect(tab.get_by_role("option", name=re.compile("charles")).first).to_have_attribute("aria-selected", "true")
-    tab.keyboard.press("Enter")
+    tab.keyboard.press("Enter")  # before the list has come
     until(lambda: any(one.label for one in page.desk.catalog.decisions().values()), tab)
 
     assert {one.label for one in page.desk.catalog.decisions().values()} == {None, "charles_montgomery_burns"}

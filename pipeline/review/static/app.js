@@ -1,8 +1,7 @@
 // Hides how the page begins: who is here, what was left unsent, and which view is shown.
 
-import { get } from "./api.js";
 import * as chrome from "./chrome.js";
-import { banner, h } from "./dom.js";
+import { banner, h, pause } from "./dom.js";
 import { openHelp, openSettings } from "./dialogs.js";
 import * as filters from "./filters.js";
 import * as keys from "./keys.js";
@@ -11,6 +10,7 @@ import { reviewer, setReviewer } from "./settings.js";
 import { becomeTab, tidy } from "./tab.js";
 import { recall } from "./undo.js";
 
+const AROUND_MS = 1500; // what stands around the first page is asked for after it, or where it does not come
 const LABELLING = "verdict=keep&label="; // faces without a name
 
 const view = document.body.dataset.view;
@@ -25,9 +25,9 @@ function keepFilters() {
 }
 
 async function begin() {
-  const [session] = await Promise.all([get("session"), becomeTab()]);
-  if (!reviewer()) setReviewer(session.reviewer);
-  await Promise.all([outbox.start(), recall()]);
+  const { reviewer: usual, sizes } = document.body.dataset;
+  if (!reviewer()) setReviewer(usual);
+  await Promise.all([outbox.start(), becomeTab().then(recall)]);
   filters.begin(view === "label" ? LABELLING : "");
   filters.onFilters(keepFilters);
   keepFilters();
@@ -42,7 +42,11 @@ async function begin() {
   }
   keys.listen();
   const { start } = await import(`./${view}.js`);
-  await start(main, session.page_sizes);
+  const begun = start(main, sizes.split(" ").map(Number));
+  await Promise.race([begun, pause(AROUND_MS)]);
+  progress.flush();
+  filters.refresh();
+  await begun;
   tidy().catch(() => {}); // without a database there is nothing to tidy
 }
 

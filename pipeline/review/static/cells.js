@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { altOf, membersOf, VERDICTS } from "./face.js";
-import { cropUrl, load } from "./pictures.js";
+import { cropUrl, load, together } from "./pictures.js";
 import { settings } from "./settings.js";
 
 const GAP = 6;
@@ -35,12 +35,15 @@ export class Sheet {
   prepare(page) {
     page.cells = page.items.map((item, place) => cellOf(item, place, page.items.length));
     page.loaded = false;
-    const loads = page.items.map((item, place) => this.#load(page, item, page.cells[place]));
+    const addresses = together(page.id);
+    const loads = page.items.map((item, place) => this.#load(page, item, page.cells[place], addresses));
     return Promise.all(loads).then(() => { page.loaded = true; });
   }
 
-  async #load(page, item, cell) {
+  async #load(page, item, cell, addresses) {
     const image = cell.querySelector("img");
+    image.src = (await addresses)(item.crop);
+    if (await image.decode().then(() => true, () => false)) return;
     const outcome = await load(image, cropUrl(item.crop), () => !page.dropped);
     if (outcome !== "missing") return;
     cell.classList.add("missing"); // nobody can say that it is a face

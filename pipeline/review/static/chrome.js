@@ -33,14 +33,13 @@ function leave() {
   for (const listener of leavers) listener();
 }
 
-/** Begin; *filters* gives the query of what is looked at. */
+/** Begin; *filters* gives the query of what is looked at. Gives what asks for progress, a moment after it is called. */
 export function begin(filters) {
   const ask = settled(() => showProgress(filters()), 400);
   onChange(showSaved);
   onDelivered((what) => { ask(); tell(what); });
   showSaved(state);
   showWho();
-  ask.flush();
   setInterval(() => { if (!document.hidden) ask(); }, 30_000);
   for (const link of document.querySelectorAll("nav a")) {
     link.addEventListener("click", (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) leave(); });

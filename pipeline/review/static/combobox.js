@@ -14,22 +14,26 @@ export function combobox({ label, find, choose, leave }) {
   let shown = [];
   let at = -1;
   let asked = "";
+  let listed = null; // what the list answers to; null: it is not drawn
   const list = h("ul", { id: name, role: "listbox", "aria-label": "Names", class: "names", hidden: true });
   const input = h("input", {
     type: "text", role: "combobox", "aria-label": label, "aria-expanded": "false", "aria-controls": name, "aria-autocomplete": "list",
     autocomplete: "off", spellcheck: "false", autocapitalize: "none", maxlength: 200, placeholder: "type a name…",
   });
 
-  const look = settled(async () => {
+  async function answer() {
     const text = (asked = input.value.trim());
     const found = await find(text).catch(() => []);
     if (text !== asked || document.activeElement !== input) return;
     const exact = found.some((one) => one.label === folded(text));
-    draw(text && !exact ? [...found, { label: folded(text), isNew: true }] : found);
-  }, 80);
+    draw(text, text && !exact ? [...found, { label: folded(text), isNew: true }] : found);
+  }
 
-  function draw(names) {
+  const look = settled(answer, 80);
+
+  function draw(text, names) {
     shown = names;
+    listed = text;
     list.replaceChildren(...names.map((one, place) => optionOf(one, `${name}-${place}`)));
     highlight(names.length ? 0 : -1);
     open(names.length > 0);
@@ -55,8 +59,21 @@ export function combobox({ label, find, choose, leave }) {
     if (!text) return;
     look.cancel();
     asked = input.value = "";
+    listed = null;
     open(false);
     choose(text);
+  }
+
+  /** Take what is chosen of the list that answers to what is typed; where that is still on its way, wait for it. */
+  async function enter(literally) {
+    const text = input.value.trim();
+    if (literally) return take(folded(text));
+    if (text && text !== listed) {
+      look.cancel();
+      await answer();
+      if (input.value.trim() !== text) return; // typed on, or taken meanwhile
+    }
+    take(!list.hidden && text === listed ? shown[at]?.label : folded(text));
   }
 
   function onKey(event) {
@@ -66,10 +83,8 @@ export function combobox({ label, find, choose, leave }) {
     if (step) {
       if (isOpen && shown.length) highlight((at + step + shown.length) % shown.length);
       else look.flush();
-    } else if (event.key === "Enter") {
-      // A list that is still on its way would answer to what was typed before.
-      take(event.shiftKey || !isOpen || asked !== input.value.trim() ? folded(input.value.trim()) : shown[at]?.label);
-    } else if (event.key === "Tab" && isOpen && !event.shiftKey && at >= 0) take(shown[at].label);
+    } else if (event.key === "Enter") enter(event.shiftKey);
+    else if (event.key === "Tab" && isOpen && !event.shiftKey && at >= 0) take(shown[at].label);
     else if (event.key === "Escape") {
       if (isOpen) open(false);
       else if (input.value) input.value = "";

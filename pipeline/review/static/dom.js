@@ -119,6 +119,12 @@ export const when = (text) =>
 /** Wait. */
 export const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
+/** Wait until the browser has shown what there is to show, half a second at most. */
+export const idle = () => new Promise((done) => {
+  if ("requestIdleCallback" in window) requestIdleCallback(done, { timeout: 500 });
+  else setTimeout(done, 100);
+});
+
 /** Call a function once things have been quiet for a while; `flush` calls it at once, `cancel` never. */
 export function settled(act, milliseconds) {
   let timer = 0;

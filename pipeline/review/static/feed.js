@@ -1,7 +1,7 @@
 // Hides where pages come from: those this tab had, then new ones, asked for two ahead and with their pictures decoded.
 
 import { ApiError, backoff, get, post } from "./api.js";
-import { pause } from "./dom.js";
+import { idle, pause } from "./dom.js";
 
 const AHEAD = 2;
 const RENEW_MS = 120_000;
@@ -110,7 +110,9 @@ export class Feed {
     while (!this.#closed && !this.ended && !this.#failed && this.#queue.length < AHEAD && this.#asked < this.most) {
       await this.#claim();
       this.#wake();
-      await this.#prepared.catch(() => {}); // whoever waits for a page comes before those that are fetched ahead
+      // Whoever waits for a page comes before those that are fetched ahead.
+      await this.#prepared.catch(() => {});
+      await idle();
     }
     this.#working = false;
   }

@@ -27,7 +27,7 @@ export const howMany = () => new Set(new URLSearchParams(location.search).keys()
 /** Be told when other crops are asked for. */
 export const onFilters = (listener) => listeners.add(listener);
 
-/** Begin; *otherwise* is asked for where the address says nothing. */
+/** Begin; *otherwise* is asked for where the address says nothing. What is in the panel comes with `refresh`. */
 export function begin(otherwise = "") {
   usual = otherwise;
   lastQuery = query();
@@ -60,7 +60,7 @@ function setOpen(open, { quiet = false } = {}) {
   panel.hidden = !open;
   opener?.setAttribute("aria-expanded", String(open));
   if (!quiet && WIDE.matches) setSetting({ panel: open });
-  if (open) refresh();
+  if (open && !quiet) refresh();
   else if (panel.contains(document.activeElement)) opener?.focus();
   dispatchEvent(new Event("resize"));
 }
