@@ -184,7 +184,7 @@ def train_release(
     display.say(f"look on: {run_dir / 'train.html'}")
     with terminated() as stop:
         result = train_gan(release, run_dir, config, progress=show, stop=stop, inception=inception)
-    if not result.new_steps:
+    if result.finished and not result.new_steps:
         display.say(f"{run_dir}: already trained, nothing to do")
     elif result.finished and result.best is not None:
         display.say(f"the best checkpoint of {result.steps} steps is that of step {result.best}; see metrics.csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +79,16 @@ class Judge:
 
 
 def learn(
-    faces: Faces, shows: Conditions, held_out: Faces, held_out_shows: Conditions, *, seed: int, shown: int = SHOWN
-) -> Judge:
-    """Teach a network what the faces of a release show.
+    faces: Faces,
+    shows: Conditions,
+    held_out: Faces,
+    held_out_shows: Conditions,
+    *,
+    seed: int,
+    shown: int = SHOWN,
+    stop: Callable[[], bool] = lambda: False,
+) -> Judge | None:
+    """Teach a network what the faces of a release show; gives None when it was stopped.
 
     Every label is shown about as often as any other. The same seed on the same device gives the same network.
 
@@ -92,6 +99,7 @@ def learn(
         held_out_shows: What these show.
         seed: Of weights, order and changes.
         shown: Pictures in the whole lesson.
+        stop: Asked before each step whether to break off.
     """
     device = faces.device
     labels_NL = torch.from_numpy(shows.values).to(device, torch.float32)
@@ -99,14 +107,24 @@ def learn(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(len(shows.names)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if len(known):
-            _teach(network, faces, known, labels_NL, exclusive=shows.exclusive, steps=max(1, shown // BATCH))
+        steps = max(1, shown // BATCH)
+        if len(known) and not _teach(network, faces, known, labels_NL, shows.exclusive, steps, stop):
+            return None
     network.eval().requires_grad_(requires_grad=False)
     judge = Judge(network, shows.names, shows.exclusive, {})
     return Judge(network, shows.names, shows.exclusive, _tried(judge, held_out, held_out_shows))
 
 
-def _teach(network: Classifier, faces: Faces, known: Tensor, labels_NL: Tensor, *, exclusive: bool, steps: int) -> None:
+def _teach(
+    network: Classifier,
+    faces: Faces,
+    known: Tensor,
+    labels_NL: Tensor,
+    exclusive: bool,  # noqa: FBT001 - one of many, and of this file
+    steps: int,
+    stop: Callable[[], bool],
+) -> bool:
+    """Say whether the lesson came to its end."""
     adam = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-3)
     cycle = torch.optim.lr_scheduler.OneCycleLR(adam, RATE, total_steps=steps + 1)
     often = 1 / (labels_NL[known] == 1).sum(0).clamp(min=1)
@@ -114,6 +132,8 @@ def _teach(network: Classifier, faces: Faces, known: Tensor, labels_NL: Tensor, 
     edges = weights.double().cumsum(0).cpu()
     network.train()
     for _ in range(steps):
+        if stop():
+            return False
         darts = torch.rand(BATCH, dtype=torch.float64) * edges[-1]
         chosen = known[torch.searchsorted(edges, darts).clamp(max=len(known) - 1).to(known.device)]
         pictures = as_pictures(faces.take(chosen))
@@ -124,6 +144,7 @@ def _teach(network: Classifier, faces: Faces, known: Tensor, labels_NL: Tensor, 
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         cycle.step()
+    return True
 
 
 def _tried(judge: Judge, held_out: Faces, shows: Conditions) -> dict[str, Share]:

@@ -16,8 +16,9 @@ from pipeline.card.text import visible
 from pipeline.errors import UsageError
 from pipeline.pixels import BadImage, decode
 from pipeline.store import write_atomically
-from pipeline.train.page import Row, brief, percent, read_run, samples, span
+from pipeline.train.page import brief, percent, span
 from pipeline.train.pictures import GAP
+from pipeline.train.runs import Row, read_run, samples
 
 _FEWEST = 2
 _MAX_PIXELS = 8192 * 8192  # of a grid

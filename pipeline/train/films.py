@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.errors import StoreError
 from pipeline.pixels import BadImage, decode
 from pipeline.store import write_atomically
-from pipeline.train.page import Run, read_run, samples
+from pipeline.train.runs import Run, read_run, samples
 
 FRAMES = 120  # of a film over time, at most
 MS = 100  # each of them is shown

@@ -112,8 +112,10 @@ class _Run:
         write_page(self.run_dir)
         self.events = Events(self.run_dir, trainer.steps)
         try:
-            self._prepare(faces)
-            self._train(trainer, progress, stop)
+            if self._prepare(faces, stop):
+                self._train(trainer, progress, stop)
+            else:
+                self.notes.append(f"stopped before step {trainer.steps + 1}; the same command goes on")
             finished = trainer.steps >= self.total_steps
             if finished:
                 self._finish(trainer)
@@ -141,24 +143,32 @@ class _Run:
             case _:
                 return None
 
-    def _prepare(self, faces: Faces) -> None:
-        """Teach a judge what the faces show, if something can be asked for, and look at the real ones once."""
+    def _prepare(self, faces: Faces, stop: Callable[[], bool]) -> bool:
+        """Teach a judge what the faces show, if something can be asked for, and look at the real ones once.
+
+        Returns:
+            Whether it came to its end.
+        """
         held_out = bring(self.faces_NHWC, self.cast.held_out, self.config.size, self.device)
         if self.config.condition != "none":
-            self.judge = self._judge(faces, held_out)
+            self.judge = self._judge(faces, held_out, stop)
+            if self.judge is None:
+                return False
         if self.config.measure:
             seed = self.config.seed
             self.measure = measuring.Measure(faces, held_out, self.judge, self.config.measure, seed, self.inception)
+        return True
 
-    def _judge(self, faces: Faces, held_out: Faces) -> classifier.Judge:
+    def _judge(self, faces: Faces, held_out: Faces, stop: Callable[[], bool]) -> classifier.Judge | None:
         known = classifier.read(self.judged, self.device)
         if known is not None:
             return known
         shows = self.cast.conditions
         mine, others = shows.at(self.cast.learnt_from), shows.at(self.cast.held_out)
         shown = min(classifier.SHOWN, 1000 * math.ceil(self.config.kimg))  # a short run has a short lesson, too
-        judge = classifier.learn(faces, mine, held_out, others, seed=self.config.seed, shown=shown)
-        classifier.save(self.judged, judge)
+        judge = classifier.learn(faces, mine, held_out, others, seed=self.config.seed, shown=shown, stop=stop)
+        if judge is not None:
+            classifier.save(self.judged, judge)
         return judge
 
     def _refuse_other(self) -> None:

@@ -1,15 +1,13 @@
-"""A training as one page that a person leaves open; hides how its folder is read, however little or damaged it is."""
+"""A training as one page that a person leaves open."""
 
 from __future__ import annotations
 
-import csv
 import functools
 import io
-import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,16 @@ from PIL import Image
 
 from pipeline.card.text import visible
 from pipeline.store import write_atomically
+from pipeline.train.runs import Row, Run, as_number, read_run, samples
 
 PAGE = "train.html"
 SHOWN = 20  # ticks in the table
 REFRESH_S = 15  # how often the page of a running training loads itself again
-_MANY = 20  # parts of a value of run.json
-_LONGEST = 200  # characters of a text from a file
 _WIDE = 560  # pixels: grids are enlarged in whole steps up to this
 _TIMES = 8  # and no more often than this: one face alone need not fill a screen
 _LOG = 20  # a largest value so many times the smallest is drawn on a logarithmic scale
 _DISTANCES = frozenset({"rf_fid", "rf_kid", "swd", "fid"})
-_STATES = ("running", "stopped", "finished", "failed")
 _COLOURS = ("#4477aa", "#e0913a", "#3f9b6b", "#aa3377", "#66aacc", "#8a8a8a")  # those of the dataset card
-
-Row = Mapping[str, float]
 
 # Grids: how a file begins, what a person calls it, and what there is to see.
 _KINDS = (
@@ -54,183 +48,6 @@ METRICS: dict[str, tuple[str, str]] = {
     "fid": ("FID", "↓"),
 }
 _ACCURACY = "accuracy:"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """What lies in a run folder, as far as it can be read; nothing that is asked of it raises."""
-
-    folder: Path
-    facts: Mapping[str, Any]  # run.json; empty where it is missing or damaged
-    losses: Sequence[Row]
-    metrics: Sequence[Row]  # cells that are empty or no number are left out
-    attributes: Sequence[Mapping[str, str]]
-    troubles: Sequence[str]  # what could not be read, a line each
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """How it is trained; empty where nobody knows."""
-        config = self.facts.get("config")
-        return config if isinstance(config, dict) else {}
-
-    @property
-    def state(self) -> str:
-        """Say running, stopped, finished or failed; "" where nobody knows."""
-        state = self.facts.get("state")
-        return state if state in _STATES else ""
-
-    @property
-    def batch(self) -> float | None:
-        """Pictures a step."""
-        return _number(self.facts.get("batch"))
-
-    @property
-    def total_steps(self) -> float | None:
-        """Steps of the whole training."""
-        return _number(self.facts.get("total_steps"))
-
-    @property
-    def last(self) -> Row:
-        """The newest tick; empty before the first."""
-        return self.losses[-1] if self.losses else {}
-
-    @property
-    def best(self) -> Row | None:
-        """The tick of the best score, which is RF-FID but for those that copy; None where it was never measured."""
-        measured = (row for row in self.metrics if "rf_fid" in row)
-        return min(measured, key=lambda row: row.get("score", row["rf_fid"]), default=None)
-
-    @property
-    def attributes_right(self) -> float | None:
-        """How often a face has what it was asked for, 0 to 1, mean of all attributes; None where nobody looked."""
-        shares = [share for row in self.attributes if (share := _number(row.get("precision"))) is not None]
-        return sum(shares) / len(shares) if shares else None
-
-    def kimg_of(self, step: float | None) -> float | None:
-        """Give the thousands of images shown after so many steps; None where nobody knows."""
-        return None if step is None or self.batch is None else step * self.batch / 1000
-
-    def text(self, name: str) -> str:
-        """Give a value of run.json as a text that can be shown; "" where there is none."""
-        return _shown(self.facts.get(name))
-
-    def setting(self, name: str) -> str:
-        """Give a value of the configuration as a text that can be shown; "" where there is none."""
-        return _shown(self.config.get(name))
-
-
-def read_run(run_dir: Path) -> Run:
-    """Read what there is; what is missing is empty, and what is damaged is told in `troubles`."""
-    troubles: list[str] = []
-    return Run(
-        folder=run_dir,
-        facts=_facts(run_dir / "run.json", troubles),
-        losses=_rows(run_dir / "losses.csv", troubles),
-        metrics=_rows(run_dir / "metrics.csv", troubles),
-        attributes=_table(run_dir / "attributes.csv", troubles),
-        troubles=troubles,
-    )
-
-
-def samples(run_dir: Path, kind: str) -> list[tuple[int, Path]]:
-    """List the grids of a kind (fixed, random, labels, nearest) with their steps, oldest first."""
-    name = re.compile(rf"{re.escape(kind)}-(\d{{1,18}})\.png")
-    found = ((name.fullmatch(path.name), path) for path in (run_dir / "samples").glob(f"{kind}-*.png"))
-    return sorted((int(match[1]), path) for match, path in found if match)
-
-
-def _facts(path: Path, troubles: list[str]) -> Mapping[str, Any]:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        troubles.append(f"{path.name} cannot be read: {_why(error)}")
-        return {}
-    if not isinstance(facts, dict):
-        troubles.append(f"{path.name} cannot be read: it holds no object")
-        return {}
-    return facts
-
-
-def _table(path: Path, troubles: list[str]) -> list[Mapping[str, str]]:
-    """Read a table as texts; the lines up to the first damaged one are kept."""
-    if not path.exists():
-        return []
-    rows: list[Mapping[str, str]] = []
-    try:
-        table = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8"), newline=""), strict=True)
-        for row in table:
-            if None in row or None in row.values():
-                troubles.append(f"{path.name}, line {table.line_num}: has more or fewer cells than the head")
-                return rows
-            rows.append(row)
-    except (OSError, ValueError, csv.Error) as error:
-        troubles.append(f"{path.name} cannot be read: {_why(error)}")
-    return rows
-
-
-def _rows(path: Path, troubles: list[str]) -> list[Row]:
-    """Read a table of numbers; what has no step or kimg is no tick."""
-    rows: list[Row] = []
-    for line, texts in enumerate(_table(path, troubles), 2):
-        values = {name: _number(text) for name, text in texts.items()}
-        wrong = next((name for name, text in texts.items() if text.strip() and not _is_number(text)), None)
-        if wrong is not None:
-            troubles.append(f"{path.name}, line {line}: {wrong} = {visible(texts[wrong], 40)!r} is no number")
-        row = {name: value for name, value in values.items() if value is not None}
-        if "step" in row and "kimg" in row:
-            rows.append(row)
-    return rows
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _number(value: object) -> float | None:
-    """Give a finite number of a JSON value or a cell; None of anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case int() | float():
-            return _digits(value)
-        case list():
-            return ", ".join(filter(None, map(_shown, value[:_MANY])))
-        case dict():
-            return ", ".join(f"{visible(str(name))} {_shown(one)}" for name, one in list(value.items())[:_MANY])
-        case _:
-            return visible(str(value), _LONGEST)
-
-
-def _digits(value: float) -> str:
-    """Write a setting as it was set; JSON may hold numbers of a thousand digits."""
-    if isinstance(value, int) and abs(value) < 2**63:
-        return f"{value:,}"
-    number = _number(value)
-    return "a number too large" if number is None else f"{number:g}"
-
-
-def _why(error: Exception) -> str:
-    words = error.strerror if isinstance(error, OSError) else str(error)
-    return visible(words or type(error).__name__, _LONGEST)
-
-
-# --- the page
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,6 +102,7 @@ def _context(run: Run) -> dict[str, Any]:
         "state": run.state,
         "why": run.text("why"),
         "refresh": REFRESH_S if run.state == "running" else 0,
+        "as_of": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "troubles": run.troubles,
         "done": f"{done:,.1f}",
         "total": f"{total:,.1f}" if total else "",
@@ -298,7 +116,7 @@ def _context(run: Run) -> dict[str, Any]:
         "curves": _shot(run, "metrics.png", "The measures over the images shown, a small chart each", _own),
         "attributes": [_attribute(row) for row in run.attributes],
         "metrics": _metrics(run),
-        "recipe": [(visible(str(name)), _shown(value)) for name, value in run.config.items()],
+        "recipe": [(visible(str(name)), run.setting(name)) for name in run.config],
         "manifest": run.text("manifest_sha256"),
         "generator": (run.folder / "generator.safetensors").exists(),
     }
@@ -329,7 +147,7 @@ def _seconds_left(run: Run) -> float | None:
 
 def _summary(run: Run) -> list[tuple[str, str]]:
     side = run.setting("size")
-    best = _number(run.facts.get("best"))
+    best = as_number(run.facts.get("best"))
     kimg = run.kimg_of(best)
     memory = run.last.get("memory_mb")
     found = {
@@ -411,7 +229,7 @@ def _film(run: Run, stem: str, still: str, alt: str) -> Shot | None:
 
 def _attribute(row: Mapping[str, str]) -> dict[str, Any]:
     """Make a row of attributes.csv ready to show: percentages, and where the interval lies in a bar of 100."""
-    precision, low, high = (_number(row.get(name)) for name in ("precision", "low", "high"))
+    precision, low, high = (as_number(row.get(name)) for name in ("precision", "low", "high"))
     within = precision is not None and low is not None and high is not None and 0 <= low <= precision <= high <= 1
     return {
         "name": visible(row.get("attribute") or "–"),
@@ -420,7 +238,7 @@ def _attribute(row: Mapping[str, str]) -> dict[str, Any]:
         "precision": percent(precision),
         "interval": f"{percent(low)} – {percent(high)}" if low is not None and high is not None else "–",
         "bar": (100 * (low or 0), 100 * (precision or 0), 100 * (high or 0)) if within else None,
-        "judge": percent(_number(row.get("judge_accuracy"))),
+        "judge": percent(as_number(row.get("judge_accuracy"))),
         "held_out": visible(row.get("held_out") or "–"),
     }
 
@@ -465,7 +283,7 @@ def percent(share: float | None) -> str:
 
 
 def _count(text: str | None) -> str:
-    number = _number(text)
+    number = as_number(text)
     return "–" if number is None else f"{number:,.0f}"
 
 

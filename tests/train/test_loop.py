@@ -22,6 +22,7 @@ from safetensors import safe_open
 
 from pipeline.errors import UsageError, WorldError
 from pipeline.train import TrainConfig, TrainProgress, TrainResult, train_gan
+from pipeline.train.classifier import BATCH
 from pipeline.train.networks import dcgan
 
 # 12 steps of 8 pictures; a tick every 2 steps, a checkpoint every 4.
@@ -38,6 +39,9 @@ CONFIG = TrainConfig(
 )
 
 
+LESSON = 1000 // BATCH  # steps of the judge of so short a run, before which it is asked whether to stop, too
+
+
 def stop_after(steps: int) -> Callable[[], bool]:
     """Ask a training to stop once it has done so many steps."""
     asked = iter(range(1, 10_000))
@@ -45,7 +49,7 @@ def stop_after(steps: int) -> Callable[[], bool]:
 
 
 def train(release: Path, run_dir: Path, config: TrainConfig = CONFIG, steps: int = 10_000) -> TrainResult:
-    return train_gan(release, run_dir, config, stop=stop_after(steps))
+    return train_gan(release, run_dir, config, stop=stop_after(steps if config.condition == "none" else LESSON + steps))
 
 
 def ticks(run_dir: Path) -> list[tuple[str, str, str]]:
@@ -259,7 +263,7 @@ def test_a_measured_run_stopped_at_five_ends_like_an_undisturbed_one(labelled: P
     config = replace(MEASURED, augment="ada", penalty="dragan", draw="class")
     whole = train(labelled, tmp_path / "whole", config)
 
-    train(labelled, tmp_path / "cut", config, steps=5)
+    assert train(labelled, tmp_path / "cut", config, steps=5).steps == 5
     resumed = train(labelled, tmp_path / "cut", config)
 
     assert whole.generator
@@ -269,6 +273,16 @@ def test_a_measured_run_stopped_at_five_ends_like_an_undisturbed_one(labelled: P
     for name in ("attributes.csv", "judge.safetensors"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert measures(tmp_path / "cut") == measures(tmp_path / "whole")
+
+
+def test_a_run_can_be_stopped_while_its_judge_learns(labelled: Path, tmp_path: Path) -> None:
+    """Nothing was trained yet, and the same command begins again."""
+    stopped = train_gan(labelled, tmp_path / "run", MEASURED, stop=stop_after(3))
+
+    assert (stopped.finished, stopped.steps, stopped.checkpoint) == (False, 0, None)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "stopped"
+    assert "goes on" in stopped.notes[-1]
+    assert train(labelled, tmp_path / "run", MEASURED).finished
 
 
 def measures(run_dir: Path) -> list[dict[str, str]]:
@@ -294,7 +308,7 @@ def test_every_network_can_be_left_and_come_back_to(
     config = replace(CONFIG, network=network, kimg=0.048, **changes)
     whole = train(labelled, tmp_path / "whole", config)
 
-    train(labelled, tmp_path / "cut", config, steps=3)
+    assert train(labelled, tmp_path / "cut", config, steps=3).steps == 3
     resumed = train(labelled, tmp_path / "cut", config)
 
     assert whole.generator

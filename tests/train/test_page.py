@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.train.page import SHOWN, brief, draw_metrics, percent, read_run, samples, span, write_page
+from pipeline.train.page import SHOWN, brief, draw_metrics, percent, span, write_page
 from pipeline.train.pictures import save_png
+from pipeline.train.runs import read_run, samples
 
 METRICS = "step,kimg,seconds,rf_fid,rf_fid_floor,precision,recall,accuracy:smile\n"
 PARTS = ("Faces", "Films", "Curves", "Measures", "Attributes", "Facts")
