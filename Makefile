@@ -36,7 +36,7 @@ train-deps: $(VENV)/.installed ## PyTorch and what goes with it (a part of every
 # Two workers on two cores: the threads that PyTorch would start in each stand in each other's way.
 test: $(VENV)/.installed ## run all tests
 	@bash tests/system.sh
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
