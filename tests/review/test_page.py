@@ -120,15 +120,16 @@ def test_fast_enter_skips_no_page(served: Serve, opened: Open, tmp_path: Path) -
     assert set(verdicts(page)) == seen
 
 
-def test_pictures_that_do_not_come_together_come_one_by_one(served: Serve, opened: Open) -> None:
+def test_pictures_that_do_not_come_together_come_one_by_one(served: Serve, opened: Open, browser: Browser) -> None:
     """Whatever keeps the one answer away: the page is whole all the same."""
-    tab = opened(served().url)
-    tab.context.route("**/pictures", lambda route: route.abort())
-    tab.reload()
-    shown(tab)
+    context = browser.new_context()
+    context.add_init_script(SETTINGS)
+    context.route("**/pictures", lambda route: route.abort())
+    tab = opened(served().url, context)
 
     wide = tab.evaluate("[...document.querySelectorAll('[role=option] img')].map((one) => one.naturalWidth)")
 
+    context.close()
     assert len(wide) == SIZE
     assert min(wide) > 0
 
