@@ -138,7 +138,7 @@ def _rows(path: Path, troubles: list[str]) -> list[Row]:
     rows: list[Row] = []
     for line, texts in enumerate(_table(path, troubles), 2):
         values = {name: as_number(text) for name, text in texts.items()}
-        wrong = next((name for name, text in texts.items() if text.strip() and not _isas_number(text)), None)
+        wrong = next((name for name, text in texts.items() if text.strip() and not _is_number(text)), None)
         if wrong is not None:
             troubles.append(f"{path.name}, line {line}: {wrong} = {visible(texts[wrong], 40)!r} is no number")
         row = {name: value for name, value in values.items() if value is not None}
@@ -147,7 +147,7 @@ def _rows(path: Path, troubles: list[str]) -> list[Row]:
     return rows
 
 
-def _isas_number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:

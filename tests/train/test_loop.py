@@ -37,8 +37,6 @@ CONFIG = TrainConfig(
     device="cpu",
     measure=0,
 )
-
-
 LESSON = 1000 // BATCH  # steps of the judge of so short a run, before which it is asked whether to stop, too
 
 
