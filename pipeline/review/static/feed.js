@@ -5,6 +5,9 @@ import { idle, pause } from "./dom.js";
 
 const AHEAD = 2;
 const RENEW_MS = 120_000;
+const GIVEN_BACK_MS = 5000;
+
+const returning = new Set(); // what is on its way back to the server: crops that the next page may be made of
 
 /**
  * What one is given to look at.
@@ -41,6 +44,7 @@ export class Feed {
   #failed = null;
   #asked = 0;
   #prepared = Promise.resolve();
+  #claiming = Promise.resolve();
 
   /**
    * @param {{count: number, kind: string, filters: string, most?: number, prepare: (page: Page) => Promise<void>,
@@ -99,6 +103,7 @@ export class Feed {
   /** Ask for nothing more, and let others have what was not looked at. */
   close(...unseen) {
     this.#closed = true;
+    onItsWay(this.#claiming); // what comes now goes back at once
     for (const page of [...this.#queue, ...this.aside, ...unseen]) release(page.id);
     this.#queue = [];
     this.aside = [];
@@ -108,7 +113,7 @@ export class Feed {
     if (this.#working) return;
     this.#working = true;
     while (!this.#closed && !this.ended && !this.#failed && this.#queue.length < AHEAD && this.#asked < this.most) {
-      await this.#claim();
+      await (this.#claiming = this.#claim());
       this.#wake();
       // Whoever waits for a page comes before those that are fetched ahead.
       await this.#prepared.catch(() => {});
@@ -118,11 +123,12 @@ export class Feed {
   }
 
   async #claim() {
+    if (returning.size) await Promise.race([Promise.all(returning), pause(GIVEN_BACK_MS)]);
     for (let tries = 0; !this.#closed; tries++) {
       try {
         const given = await post("batches", { count: this.count, filters: this.filters, kind: this.kind });
         this.onTrouble(null);
-        if (this.#closed) release(given.batch);
+        if (this.#closed) await release(given.batch);
         else if (given.items.length) this.#take(given);
         else this.ended = given;
         return;
@@ -158,9 +164,14 @@ export class Feed {
   }
 }
 
-/** Let others have a page. */
+/** Let others have a page; the next one is asked for when it is back. */
 export function release(batch) {
-  if (batch) post(`batches/${batch}/release`, {}).catch(() => {}); // its lease ends by itself
+  return batch ? onItsWay(post(`batches/${batch}/release`, {}).catch(() => {})) : null; // its lease ends by itself
+}
+
+function onItsWay(sent) {
+  returning.add(sent);
+  return sent.finally(() => returning.delete(sent));
 }
 
 /** Keep pages for this tab while somebody is at work; `held` gives them. */

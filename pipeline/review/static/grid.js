@@ -190,7 +190,7 @@ async function present(next, began) {
   host.hidden = false;
   showLead();
   sheet.show(page);
-  keepDraft();
+  keepDraft.flush(); // a reload a moment later comes back to this page
   await next.ready;
   await painted();
   if (page !== next) return;
