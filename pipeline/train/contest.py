@@ -117,11 +117,15 @@ def _warnings(contenders: Sequence[Contender]) -> Iterator[str]:
 
 
 def table(contest: Contest) -> list[list[str]]:
-    """Give the heads, and a row of texts for each training; "–" is what nobody knows."""
-    return [list(_HEADS), *(_row(one) for one in contest.runs)]
+    """Give a row of texts for each measure: its name, and that of every training; "–" is what nobody knows.
+
+    The first row has the names of the trainings.
+    """
+    columns = [_HEADS, *(_column(one) for one in contest.runs)]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _row(one: Contender) -> list[str]:
+def _column(one: Contender) -> list[str]:
     measured = (one.best.get(name) for name in ("rf_kid", "swd", "precision", "recall", "near_copies"))
     return [
         *(text or "–" for text in (one.name, one.release, one.network, one.size)),

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.tree import Tree
 
-from flows.show import Display, console, counted, display, failures, harmless, hosts, summary, unread
+from flows.cli import review, run
+from flows.cli.options import CatalogUrl, Data, Overrides, RecipeName, SandboxPosts, WorkerCount, opened, refuse_empty
+from flows.show import console, counted, display, failures, harmless, hosts, summary, unread
 from pipeline import __version__
-from pipeline.errors import StoppedError, UsageError, WorldError
-from pipeline.records import FaceCrop, Reason, ReviewDecision, Verdict
+from pipeline.errors import UsageError, WorldError
 
 FLOWS = {
     "build-dataset": "scrape, find and cut faces, publish a release, train on it",
@@ -34,48 +34,10 @@ app = typer.Typer(
     help="Image boards, pages and folders in; clean, reviewed, reproducible face datasets out.",
     epilog="Example: flow run build-dataset sandbox",
 )
-run = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run a flow now.")
-review = typer.Typer(
-    rich_markup_mode=None,
-    help="Decide on the crops that wait for a person, in the browser; or one by one with the commands below.",
-)
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure how well faces are found.")
-app.add_typer(run, name="run", epilog="Example: flow run build-dataset my.toml --limit 500")
-app.add_typer(review, name="review", epilog="Example: flow review --reviewer kim")
+app.add_typer(run.app, name="run", epilog="Example: flow run build-dataset my.toml --limit 500")
+app.add_typer(review.app, name="review", epilog="Example: flow review --reviewer kim")
 app.add_typer(bench, name="bench", epilog="Example: flow bench faces --truth labels.csv")
-
-Data = Annotated[Path, typer.Option("--data", envvar="KAOSET_DATA", help="The folder that holds everything.")]
-Lessons = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[RELEASE|sandbox]",
-        help="Folder, recipe/number or recipe; `sandbox`: drawings with known faces; without: the last release.",
-    ),
-]
-Backgrounds = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Pictures in which nobody is to be seen, to learn from as well."),
-]
-CatalogUrl = Annotated[
-    str, typer.Option("--catalog", envvar="KAOSET_CATALOG", help="postgresql://… instead of SQLite in the data folder.")
-]
-RecipeName = Annotated[str | None, typer.Argument(help="A built-in name (see `flow ls`) or a TOML file.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("-p", metavar="KEY=VALUE", help="Change one field, such as filter.since=2005-01-01.")
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the newest N posts of each source.")]
-WorkerCount = Annotated[
-    int, typer.Option("--workers", envvar="KAOSET_WORKERS", min=0, help="Processes that look for faces; 0: one a core.")
-]
-NoPrefect = Annotated[bool, typer.Option("--no-prefect", help="Run the same stages without Prefect.")]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="List nothing; fetch again only the files that failed.")
-]
-NoTrain = Annotated[bool, typer.Option("--no-train", help="Do not train on the release.")]
-SandboxPosts = Annotated[
-    int, typer.Option("--sandbox-posts", envvar="KAOSET_SANDBOX_POSTS", min=1, help="Size of the sandbox board.")
-]
-SandboxFaults = Annotated[bool, typer.Option("--faults", help="Let the sandbox board fail as real ones do.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -109,334 +71,6 @@ def ls(
         out.print(f"  {name:<16} {preface(name)[0]}", highlight=False)
 
 
-@run.command("build-dataset", epilog="Example: flow run build-dataset my.toml -p filter.since=2015-01-01 --limit 500")
-def build_dataset(
-    recipe: RecipeName = None,
-    data: Data = Path("data"),
-    overrides: Overrides = None,
-    limit: Limit = None,
-    workers: WorkerCount = 0,
-    catalog: CatalogUrl = "",
-    no_train: NoTrain = False,
-    no_prefect: NoPrefect = False,
-    sandbox_posts: SandboxPosts = 600,
-    faults: SandboxFaults = False,
-    retry_failed: RetryFailed = False,
-) -> None:
-    """Scrape, find and cut faces, publish a release, and train on it; what is known is not done again."""
-    from flows.jobs import settings_from_environment
-
-    if retry_failed:
-        _refuse_empty(data, catalog)
-    settings = replace(
-        settings_from_environment(data, limit),
-        catalog_url=catalog,
-        workers=workers,
-        sandbox_posts=sandbox_posts,
-        sandbox_faults=faults,
-        retry_failed=retry_failed,
-    )
-    _run_dataset("build_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=not no_train)
-
-
-@run.command("publish-dataset", epilog="Example: flow review keep 3fa9c1; flow run publish-dataset")
-def publish_dataset(
-    recipe: RecipeName = None,
-    data: Data = Path("data"),
-    overrides: Overrides = None,
-    limit: Limit = None,
-    workers: WorkerCount = 0,
-    catalog: CatalogUrl = "",
-    train: Annotated[bool, typer.Option("--train", help="Train on the release.")] = False,
-    no_prefect: NoPrefect = False,
-) -> None:
-    """Publish what has been scraped and decided so far, without asking any board."""
-    from flows.jobs import settings_from_environment
-
-    _refuse_empty(data, catalog)
-    settings = replace(settings_from_environment(data, limit), catalog_url=catalog, workers=workers)
-    _run_dataset("publish_dataset", recipe, overrides or [], settings, prefect=not no_prefect, train=train)
-
-
-@run.command("train-gan", epilog="Example: flow run train-gan sandbox/001 -p train.kimg=200")
-def train_gan(
-    release: Annotated[str | None, typer.Argument(help="Folder, recipe/number or recipe; without: the last.")] = None,
-    data: Data = Path("data"),
-    overrides: Overrides = None,
-    no_prefect: NoPrefect = False,
-    fid_weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="pt_inception-2015-12-05-6726825d.pth: measure the standard FID as well."),
-    ] = None,
-) -> None:
-    """Train a GAN on a release; an unfinished training goes on, a finished one is left alone.
-
-    The networks and all their settings stand in the recipe's section `train`; -p changes them for this training. Its
-    folder holds train.html, which shows everything and renews itself while the training runs.
-    """
-    from flows import jobs
-
-    with display() as shown:
-        if no_prefect:
-            trained = jobs.train_release(data, release, overrides or [], shown, fid_weights)
-        else:
-            order = {"release": release, "data": str(data), "overrides": overrides or []}
-            order["fid_weights"] = None if fid_weights is None else str(fid_weights)
-            answer = _with_prefect(data, shown, "train_gan", None, order)
-            trained = jobs.Trained(run_dir=Path(answer["run"]), finished=bool(answer["finished"]))
-    print(f"training: {trained.run_dir}")
-    if not trained.finished:
-        raise KeyboardInterrupt
-
-
-@run.command(
-    "train-cascade",
-    epilog="Example: flow run train-cascade cartoons/003 --backgrounds landscapes --out cartoons.xml -p stages=16",
-)
-def train_cascade(
-    release: Lessons = None,
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p",
-            metavar="KEY=VALUE",
-            help="drawings, pictures, positives, negatives, stages, min_hit_rate, max_false_alarm, max_weak, features, "
-            "or seed.",
-        ),
-    ] = None,
-    backgrounds: Backgrounds = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where it goes; without: cascades/ in the data folder.")
-    ] = None,
-) -> None:
-    """Train a face detector for a style of your own: a cascade that OpenCV runs, in minutes and without PyTorch.
-
-    Accepted crops are faces; what a person rejected is none; any other find is ignored. A fifth of the pictures is
-    held out, to say how good it is. Ctrl-C keeps the stages that are whole, as a cascade beside FILE. Prefect has no
-    part in it.
-    """
-    from flows import cascade
-
-    config = cascade.read_config(overrides or [])
-    with display() as shown:
-        trained = cascade.train_cascade(data, release, config, shown, catalog=catalog, backgrounds=backgrounds, out=out)
-    told = f"{trained.path} ({trained.stages} stages, {trained.stumps} stumps, {trained.path.stat().st_size:,} bytes)"
-    if trained.own:
-        console().print(cascade.table(trained))
-    print(f"cascade: {told}")
-    if not trained.finished:
-        raise StoppedError("stopped; the stages that were whole are kept, and the same command begins anew")
-
-
-@run.command(
-    "train-detector",
-    epilog="Example: flow run train-detector chitanda/002 --backgrounds landscapes --out chitanda.onnx -p kimg=4",
-)
-def train_detector(
-    release: Lessons = None,
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p",
-            metavar="KEY=VALUE",
-            help="kimg (how long), batch, side, lr, width, drawings, posts, pictures, seed, precision, or threads.",
-        ),
-    ] = None,
-    backgrounds: Backgrounds = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="scratch|FILE",
-            help="The .onnx of such a model, to train it on; without: drawn_net, and for the sandbox scratch.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The .onnx; without: detectors/ in the data folder.")
-    ] = None,
-) -> None:
-    """Train a network that finds faces of a style or a character of your own; it needs the extra [train].
-
-    Accepted crops are faces; what a person rejected is none; any other find is ignored. A fifth of the pictures is
-    held out, to say how good it is, and to choose the score that a face must have. Beside FILE lie a TOML, to be named
-    in detect.detectors, and a picture as proof. Ctrl-C keeps what was learnt so far, beside FILE. Prefect has no part
-    in it.
-    """
-    from flows import detector
-
-    with display() as shown:
-        trained = detector.train_detector(
-            data, release, overrides or [], shown, catalog=catalog, without_faces=backgrounds, start=start, out=out
-        )
-    if trained.own:
-        console().print(detector.table(trained))
-    print(f"detector: {trained.path} ({trained.steps} steps, {trained.bytes:,} bytes)")
-    if not trained.finished:
-        raise StoppedError("stopped; what was learnt so far is kept, and the same command begins anew")
-
-
-@review.callback(invoke_without_command=True)
-def review_page(
-    context: typer.Context,
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-    reviewer: Annotated[str, typer.Option(envvar="KAOSET_REVIEWER", help="Who decides; you, if nobody is named.")] = "",
-    recipe: Annotated[str | None, typer.Option(help="Only the crops of this recipe.")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Without: 8377, or that of the last time; 0: any free one.")
-    ] = None,
-    host: Annotated[
-        str, typer.Option(help="Another address than this machine's own lets others in who have the start URL.")
-    ] = "127.0.0.1",
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the start URL.")] = False,
-    no_seeds: Annotated[
-        bool, typer.Option("--no-seeds", help="Show no known-false crops, which measure attention.")
-    ] = False,
-) -> None:
-    """Show the crops that wait in the browser: all are good but those that you mark; Enter commits a page."""
-    if context.invoked_subcommand is not None:
-        return
-    from flows.review import open_page
-
-    _refuse_empty(data, catalog)
-    open_page(
-        data,
-        catalog,
-        reviewer=reviewer or getpass.getuser(),
-        host=host,
-        port=port,
-        recipe=recipe,
-        seeds=not no_seeds,
-        browser=not no_browser,
-        say=lambda line: typer.echo(line, err=True),
-    )
-
-
-@review.command("export", epilog="Example: flow review export decisions.jsonl")
-def review_export(
-    file: Annotated[Path | None, typer.Argument(help="Without: to the screen.")] = None,
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-) -> None:
-    """Write all decisions, undone ones too, as JSON lines that say themselves which face they are about."""
-    from flows.review import export
-
-    _refuse_empty(data, catalog)
-    count = export(data, catalog, file)
-    if file is not None:
-        print(f"{file}: {counted(count, 'decision')}")
-
-
-@review.command("import", epilog="Example: flow review import decisions.jsonl")
-def review_import(
-    file: Annotated[Path, typer.Argument(help="What `flow review export` wrote, here or elsewhere.")],
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-) -> None:
-    """Take in decisions of another data folder; those that are known already are not taken twice."""
-    from flows.review import take_in
-
-    _refuse_empty(data, catalog)
-    new, known = take_in(data, catalog, file)
-    print(
-        f"{counted(new, 'decision')} taken in, {known} known already; `flow run publish-dataset` makes a release of it"
-    )
-
-
-@review.command(
-    "simulate",
-    short_help="How soon false crops are found, in a random order, by score, and as it is learnt.",
-    epilog="Example: flow review simulate --decisions --out order.png",
-)
-def review_simulate(
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-    decisions: Annotated[
-        bool, typer.Option("--decisions", help="On what was decided in the data folder; else on hard drawings.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the curves, too.")] = None,
-    workers: WorkerCount = 0,
-) -> None:
-    """Count the crops that are seen until 95 % of the false ones are found; drawings take a minute or two at first."""
-    from flows import order
-    from flows.review import simulate
-
-    if decisions:
-        _refuse_empty(data, catalog)
-    found = simulate(data, catalog, decisions=decisions, out=out, workers=workers)
-    console().print(order.table(found))
-    if out is not None:
-        print(f"curves: {out}")
-
-
-@review.command("list", epilog="Example: flow review list --json | jq -r .[].path")
-def review_list(
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """List the crops that wait for a decision, the least sure first."""
-    with _opened(data, catalog) as (known, folder):
-        waiting = [crop for crop in known.crops("review", Reason.WAITING) if crop.sha256 not in known.decisions()]
-        shown = [_queued(crop, folder.store.path(crop.sha256)) for crop in waiting[:limit]]
-    if as_json:
-        print(json.dumps(shown, indent=2))
-        if len(waiting) > len(shown):
-            typer.echo(f"{len(waiting) - len(shown)} more wait; --limit {len(waiting)} lists all", err=True)
-        return
-    for one in shown:
-        line = (
-            f"{one['crop_sha256'][:12]}  {one['score']:.3f}  {one['detector']:<10}  {one['side']:>5} px  {one['path']}"
-        )
-        print(line)
-    wait = "waits" if len(waiting) == 1 else "wait"
-    print(f"{counted(len(waiting), 'crop')} {wait}" + ("; flow review keep|reject|unsure SHA256…" if waiting else ""))
-
-
-def _verdict_command(verdict: Verdict, what: str) -> None:
-    @review.command(verdict.value, help=what, epilog=f"Example: flow review {verdict.value} 3fa9c1 77b0e2")
-    def _decide(
-        crops: Annotated[list[str], typer.Argument(help="SHA-256 of the crops; the first digits are enough.")],
-        data: Data = Path("data"),
-        catalog: CatalogUrl = "",
-        label: Annotated[str | None, typer.Option(help="Who or what it shows.")] = None,
-        reviewer: Annotated[str, typer.Option(envvar="KAOSET_REVIEWER", help="Who decides.")] = "",
-    ) -> None:
-        with _opened(data, catalog) as (known, _):
-            chosen = [_only_crop(known, crop) for crop in crops]
-            known.decide([_decision(crop, verdict, reviewer, label) for crop in chosen])
-        print(f"{len(chosen)} {verdict.value}; `flow run publish-dataset RECIPE` makes a release of it")
-
-
-_verdict_command(Verdict.KEEP, "Let crops into the next release.")
-_verdict_command(Verdict.REJECT, "Keep crops out of every release.")
-_verdict_command(Verdict.UNSURE, "Keep crops out until somebody else decides.")
-
-
-@review.command("undo", epilog="Example: flow review undo")
-def review_undo(
-    crops: Annotated[list[str] | None, typer.Argument(help="Without: the last decision of all.")] = None,
-    data: Data = Path("data"),
-    catalog: CatalogUrl = "",
-    reviewer: Annotated[str, typer.Option(envvar="KAOSET_REVIEWER", help="Who takes it back.")] = "",
-) -> None:
-    """Take a decision back; the one before it stands again."""
-    with _opened(data, catalog) as (known, _):
-        last = known.last_decided()
-        chosen = [_only_crop(known, crop) for crop in crops] if crops else [last] if last else []
-        standing = known.decisions()
-        undecided = [crop for crop in chosen if crop not in standing]
-        if undecided or not chosen:
-            raise UsageError(f"{undecided[0][:12] if undecided else 'undo'}: there is no decision to take back")
-        known.decide([_decision(crop, None, reviewer, None) for crop in chosen])
-    print(f"taken back: {', '.join(crop[:12] for crop in chosen)}")
-
-
 @app.command(
     "status",
     short_help="The last run, its hosts, what failed, what waits, the releases.",
@@ -451,7 +85,7 @@ def status(
     from pipeline.stage import StageReport
     from pipeline.status import status as ask
 
-    with _opened(data, catalog) as (known, folder):
+    with opened(data, catalog) as (known, folder):
         found = ask(known, folder.releases)
         if found.last_run and found.last_run["state"] == "running" and not folder.at_work(found.last_run["recipe"]):
             found.last_run["state"] = "killed"  # the next run of it says so in the catalog too
@@ -494,7 +128,7 @@ def explain(
         for part in way.parts:
             grow(tree.add(harmless(part.title)), part)
 
-    with _opened(data, catalog) as (known, _):
+    with opened(data, catalog) as (known, _):
         ways = tell(known, name)
     for way in ways:
         tree = Tree(harmless(way.title))
@@ -564,7 +198,7 @@ def near(
     """
     from flows.near import near as asked
 
-    with _opened(data, catalog) as (known, folder), display() as shown:
+    with opened(data, catalog) as (known, folder), display() as shown:
         found = asked(pictures, known, folder, distance, workers, shown)
     if as_json:
         print(json.dumps([one.to_json() for one in found], indent=2))
@@ -692,8 +326,9 @@ def compare(
     contest = read([find_training(data, one) for one in trainings])
     head, *rows = table(contest)
     shown = Table(box=None)
-    for at, word in enumerate(head):
-        shown.add_column(word, overflow="fold", min_width=18 if at == 0 else None)  # names are told apart by their ends
+    shown.add_column(head[0], no_wrap=True)
+    for name in head[1:]:
+        shown.add_column(harmless(name), overflow="fold")  # names are told apart by their ends
     for row in rows:
         shown.add_row(*map(harmless, row))
     console().print(shown)
@@ -761,7 +396,7 @@ def forget(
     """
     from flows.forget import forget_works
 
-    with _opened(data, catalog) as (known, folder):
+    with opened(data, catalog) as (known, folder):
         print(forget_works(known, folder, artist or [], post or [], sha256 or [], ask=not yes, only_show=dry_run))
 
 
@@ -846,7 +481,7 @@ def fit_score(
         with display() as shown:
             fitted = score.fit_on_drawings(wanted.detect.detectors, pictures, seed, data, workers, file, shown)
     else:
-        _refuse_empty(data, catalog)
+        refuse_empty(data, catalog)
         with display() as shown:
             wanted = with_detectors_at_hand(wanted, shown.say)  # as a run does
         fitted = score.fit_score(wanted, data, catalog, out)
@@ -937,87 +572,6 @@ def serve(
         serve_flows(chosen, recipe, data, overrides or [], schedule)
 
 
-def _run_dataset(
-    name: str, recipe: str | None, overrides: list[str], settings: Any, *, prefect: bool, train: bool
-) -> None:
-    from flows import jobs
-    from pipeline.recipe import load
-
-    chosen = load(recipe, overrides)
-    if name == "build_dataset" and not settings.retry_failed:
-        jobs.check_paths(chosen)  # a server takes seconds to start
-    trained = None
-    with display() as shown:
-        if prefect:
-            origin = {"recipe": jobs.from_anywhere(recipe), "data": str(settings.data.resolve())}
-            order = {**origin, "overrides": overrides, "limit": settings.limit}
-            answer = _with_prefect(settings.data, shown, name, settings, {**order, "train": train})
-            built, trained = answer["built"], answer["trained"]
-        else:
-            built = getattr(jobs, name)(chosen, settings, shown)
-            if train and built.release:
-                try:
-                    trained = jobs.train_release(settings.data, str(built.release.path), [], shown)
-                except WorldError as error:
-                    shown.say(f"not trained: {error}")
-    _summarise(built, trained)
-
-
-def _with_prefect(data: Path, shown: Display, name: str, settings: Any, parameters: dict[str, Any]) -> Any:
-    """Run a flow in this process against a Prefect server, and turn its state into a result or an error."""
-    from flows.server import prepare, running
-
-    prepare(data / ".prefect")
-    with running():
-        from flows import orchestrate  # Prefect reads its settings at import: the server's address must be known
-
-        return orchestrate.run_here(name, shown, settings, parameters)
-
-
-def _summarise(built: Any, trained: Any) -> None:
-    out = console()
-    out.print(summary(built.reports))
-    if built.waiting:
-        out.print(f"waiting for a person: {counted(built.waiting, 'crop')} (flow review)", highlight=False)
-    if built.release is None:
-        return
-    fresh = "published" if built.release.new else "unchanged"
-    out.print(f"release {fresh}: {built.release.path} ({built.release.crops} faces)", highlight=False, soft_wrap=True)
-    out.print(f"look at:   {built.release.path / 'contact_sheet.png'}", highlight=False, soft_wrap=True)
-    if trained is not None:
-        out.print(f"training:  {trained.run_dir}", highlight=False, soft_wrap=True)
-        if not trained.finished:
-            raise KeyboardInterrupt
-
-
-def _opened(data: Path, catalog: str) -> Any:
-    """Open the catalog for reading or deciding; a run may go on meanwhile."""
-    from contextlib import contextmanager
-
-    from pipeline.catalog import Catalog
-    from pipeline.folder import DataFolder
-
-    _refuse_empty(data, catalog)
-    folder = DataFolder(data)
-
-    @contextmanager
-    def opened() -> Any:
-        known = Catalog(catalog or folder.catalog)
-        try:
-            yield known, folder
-        finally:
-            known.close()
-
-    return opened()
-
-
-def _refuse_empty(data: Path, catalog: str) -> None:
-    from pipeline.folder import DataFolder
-
-    if not catalog and not DataFolder(data).catalog.is_file():
-        raise UsageError(f"{data}: no dataset there yet; run `flow run build-dataset --data {data}` first")
-
-
 def _repair(release: Path, faults: list[str]) -> str:
     """Say what helps: a release that is published is never changed."""
     from pipeline.rebuild import BESIDE
@@ -1026,41 +580,3 @@ def _repair(release: Path, faults: list[str]) -> str:
     if any(fault.startswith((*BESIDE, "SHA256SUMS: ")) for fault in faults):
         return told
     return f"{told}; or `flow rebuild {release / BESIDE[0]}` makes it again, for its manifest is sound"
-
-
-def _only_crop(known: Any, prefix: str) -> str:
-    from pipeline.explain import SHORTEST
-
-    prefix = prefix.lower()
-    if set(prefix) - set("0123456789abcdef"):
-        raise UsageError(f"{prefix!r}: no SHA-256 of a crop; give its first digits, as `flow review list` shows them")
-    if len(prefix) < SHORTEST:
-        raise UsageError(f"{prefix!r}: too short; give at least {SHORTEST} digits, `flow review list` shows them")
-    found = {record.sha256 for _, record in known.find(prefix) if isinstance(record, FaceCrop)}
-    crops = {sha256 for sha256 in found if sha256.startswith(prefix)}
-    if len(crops) != 1:
-        raise UsageError(f"{prefix}: {len(crops) or 'no'} crops begin so; `flow review list` shows them")
-    return str(crops.pop())
-
-
-def _decision(crop: str, verdict: Verdict | None, reviewer: str, label: str | None) -> ReviewDecision:
-    return ReviewDecision(
-        crop_sha256=crop,
-        verdict=verdict,
-        label=label,
-        reviewer=reviewer or getpass.getuser(),
-        via="cli",
-        decided_at=datetime.now(UTC),
-    )
-
-
-def _queued(crop: FaceCrop, path: Path) -> dict[str, Any]:
-    return {
-        "crop_sha256": crop.sha256,
-        "score": crop.detection.score,
-        "detector": crop.detection.detector,
-        "agreed": crop.detection.agreed,
-        "side": crop.side,
-        "image_sha256": crop.detection.image_sha256,
-        "path": str(path),
-    }
