@@ -402,6 +402,8 @@ class TrainSection(_Section):
     """Show mirrored images too; doubles the data, but hair partings are not symmetric."""
     lr: float = Field(2e-4, gt=0)
     """Of Adam, for both networks."""
+    lr_discriminator: float | None = Field(None, gt=0)
+    """Another rate for the discriminator; a narrow `jin` needs about four times `lr`."""
     lr_tenth_kimg: float | None = Field(None, ge=0)
     """In so many kimg the rate falls to a tenth, evenly; 0: it stays; of `jin` 3,200."""
     beta1: float | None = Field(None, ge=0, lt=1)

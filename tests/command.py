@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -118,6 +119,13 @@ def use(data: Path, cache: Path) -> Path:
     data.mkdir(parents=True, exist_ok=True)
     (data / "sandbox").symlink_to(cache)
     return data
+
+
+def know_prefect(home: Path, database: Path) -> Path:
+    """Let Prefect begin with tables that are made already; *home* is its PREFECT_HOME, .prefect/ of a data folder."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(database, home / "prefect.db")
+    return home
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class TrainConfig:
     draw: Literal["evenly", "weight", "class"] = "evenly"  # each face once a round; by manifest; each class as often
     kimg: float = 500.0  # how long: thousands of real images shown, above 0
     lr: float = 2e-4  # learning rate of both networks, above 0; 1e-3 is too much for DCGAN
-    lr_tenth_kimg: float | None = None  # the rate falls to a tenth in so many kimg, evenly; 0: it stays
+    lr_discriminator: float | None = None  # another rate for it alone (arXiv 1706.08500), above 0
+    lr_tenth_kimg: float | None = None  # rates fall to a tenth in so many kimg, evenly; 0: they stay
     beta1: float | None = None  # Adam's first moment, 0 to below 1; at 0.9 DCGAN swings
     label_smoothing: float | None = None  # one-sided, of bce: the target for real pictures is 1 minus this; 0 to 0.5
     ema_kimg: float = 10.0  # half-life of the averaged generator, thousands of images; 0: no averaging
@@ -100,7 +101,8 @@ class TrainConfig:
         self._check("batch", self.batch >= 2, "choose 2 or more")
         for name in ("width", "z", "keep_last", "threads"):
             self._check(name, self._is(name, lambda value: value >= 1), "choose 1 or more")
-        for name in ("kimg", "lr", "sample_every_kimg", "checkpoint_every_kimg", "penalty_reach", "adversarial_weight"):
+        above_0 = ("kimg", "lr", "lr_discriminator", "sample_every_kimg", "checkpoint_every_kimg", "penalty_reach")
+        for name in (*above_0, "adversarial_weight"):
             self._check(name, self._is(name, lambda value: 0 < value < math.inf), "choose a number above 0")
         for name in ("ema_kimg", "penalty_weight", "lr_tenth_kimg", "blocks", "measure"):
             self._check(name, self._is(name, lambda value: 0 <= value < math.inf), "choose 0 or more")

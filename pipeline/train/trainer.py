@@ -130,14 +130,14 @@ class Trainer:
         self.averaged = copy.deepcopy(self.generator).eval().requires_grad_(requires_grad=False)
         names = hasattr(discriminator, "name") and labels > 0
         self.adversarial_weight = config.adversarial_weight or float(labels if names else 1)
-        self.adam_g = self._adam(self.generator)
-        self.adam_d = self._adam(self.discriminator)
+        self.adam_g = self._adam(self.generator, config.lr)
+        self.adam_d = self._adam(self.discriminator, config.lr_discriminator or config.lr)
         self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # of losses and penalty, since a tick
         self._counted = 0  # steps in these sums
 
-    def _adam(self, network: torch.nn.Module) -> torch.optim.Adam:
+    def _adam(self, network: torch.nn.Module, rate: float) -> torch.optim.Adam:
         betas = (self.config.beta1 or 0.0, BETA2 if self.config.beta1 else CALM_BETA2)
-        return torch.optim.Adam(network.parameters(), lr=self.config.lr, betas=betas, fused=True)
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, fused=True)
 
     @property
     def images(self) -> int:
@@ -166,9 +166,9 @@ class Trainer:
     def _set_rate(self) -> None:
         tenth = self.config.lr_tenth_kimg
         if tenth:
-            rate = self.config.lr * 0.1 ** (self.images / 1000 / tenth)
-            for group in (*self.adam_g.param_groups, *self.adam_d.param_groups):
-                group["lr"] = rate
+            share = 0.1 ** (self.images / 1000 / tenth)
+            for adam in (self.adam_g, self.adam_d):
+                adam.param_groups[0]["lr"] = adam.defaults["lr"] * share
 
     def _teach_discriminator(self, shown: Batch, fake: Tensor) -> tuple[Tensor, Tensor]:
         real, drawn = self.augment(shown.pictures, self.chance), self.augment(fake, self.chance)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,24 @@ def built(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Built:
     answer = Flow(data.parent)(*SANDBOX, "--data", data)
     assert answer.code == 0, answer.err
     return Built(data, answer)
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's database as its first start leaves it, which takes a quarter of a minute: made once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "prefect"
+    home.mkdir(exist_ok=True)
+    database = home / "prefect.db"
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "made").exists():
+            words = "from pathlib import Path; from flows import server; server.prepare(Path('.'))"
+            subprocess.run([sys.executable, "-c", f"{words}\nwith server.running(): pass"], cwd=home, check=True)
+            with closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (home / "made").touch()
+    return database
 
 
 @pytest.fixture

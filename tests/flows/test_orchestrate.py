@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import use
+from command import know_prefect, use
 
 from flows import server
 from pipeline.catalog import Catalog
@@ -49,9 +49,10 @@ def _children_of(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, prefect: Path) -> Path:
     """A build under Prefect, with its training."""
     data = tmp_path_factory.mktemp("orchestrated") / "data"
+    know_prefect(data / ".prefect", prefect)
     subprocess.run(_command(data), check=True, capture_output=True)
     return data
 
@@ -79,13 +80,14 @@ def test_nothing_is_left_running(built: Path) -> None:
 
 def test_with_and_without_prefect_the_release_is_the_same(built: Path, tmp_path: Path) -> None:
     """Prefect orchestrates; it changes nothing."""
-    subprocess.run(_command(tmp_path / "data", "--no-prefect", "--no-train"), check=True, capture_output=True)
+    data = use(tmp_path / "data", built / "sandbox")
+    subprocess.run(_command(data, "--no-prefect", "--no-train"), check=True, capture_output=True)
 
     def files(data: Path) -> dict[str, bytes]:
         release = data / "releases" / "sandbox" / "001"
         return {str(path.relative_to(release)): path.read_bytes() for path in release.rglob("*") if path.is_file()}
 
-    assert files(built) == files(tmp_path / "data")
+    assert files(built) == files(data)
 
 
 def test_what_failed_is_retried_under_prefect_too(built: Path, tmp_path: Path) -> None:
@@ -106,9 +108,10 @@ def test_what_failed_is_retried_under_prefect_too(built: Path, tmp_path: Path) -
     assert "release unchanged" in done.stdout
 
 
-def test_a_failed_run_is_failed_here_and_there(tmp_path: Path) -> None:
+def test_a_failed_run_is_failed_here_and_there(tmp_path: Path, prefect: Path) -> None:
     """Exit code 1, one line without a traceback, and the state in Prefect's book."""
     data = tmp_path / "data"
+    know_prefect(data / ".prefect", prefect)
     words = ["-p", "sources.0.kind=danbooru", "-p", "sources.0.board=http://nohost.invalid"]
 
     done = subprocess.run(_command(data, *words), check=False, capture_output=True, text=True)
@@ -118,13 +121,13 @@ def test_a_failed_run_is_failed_here_and_there(tmp_path: Path) -> None:
     assert _rows(data, "SELECT state_type FROM flow_run") == [("FAILED",)]
 
 
-def test_a_killed_run_leaves_no_process_and_no_running_state(tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_process_and_no_running_state(built: Path, tmp_path: Path, prefect: Path) -> None:
     """SIGKILL: the server dies with it, and the next run calls the old one crashed."""
-    data = tmp_path / "data"
+    data = use(tmp_path / "data", built / "sandbox")
+    know_prefect(data / ".prefect", prefect)
     process = subprocess.Popen(_command(data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    database = data / ".prefect" / "prefect.db"
     for _ in range(600):
-        if database.is_file() and (data / "catalog.sqlite").is_file():
+        if (data / "catalog.sqlite").is_file():
             break
         time.sleep(0.1)
     time.sleep(1)
@@ -173,8 +176,9 @@ with server.running():
 """
 
 
-def test_only_what_really_died_is_called_crashed(tmp_path: Path) -> None:
+def test_only_what_really_died_is_called_crashed(tmp_path: Path, prefect: Path) -> None:
     """Not a build of another recipe that goes on, nor one that has just begun, nor one in another folder."""
+    know_prefect(tmp_path / "data" / ".prefect", prefect)
     words = [sys.executable, "-c", SWEEP]
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
@@ -192,10 +196,13 @@ def test_only_what_really_died_is_called_crashed(tmp_path: Path) -> None:
     }
 
 
-def test_two_recipes_on_one_folder_and_one_server(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_recipes_on_one_folder_and_one_server(
+    built: Path, tmp_path: Path, prefect: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Begun at the same moment, both are completed, here and in Prefect's book."""
     data = use(tmp_path / "data", built / "sandbox")
-    for name, value in {"PREFECT_HOME": str(tmp_path / "prefect"), "DO_NOT_TRACK": "1"}.items():
+    home = know_prefect(tmp_path / "prefect", prefect)
+    for name, value in {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "1"}.items():
         monkeypatch.setenv(name, value)
     words = [_command(data, "--no-train", "--limit", "4", "-p", f"name={name}") for name in ("one", "other")]
 
@@ -203,7 +210,7 @@ def test_two_recipes_on_one_folder_and_one_server(built: Path, tmp_path: Path, m
         both = [subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for one in words]
         said = [one.communicate() for one in both]
 
-    with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as connection:
+    with sqlite3.connect(home / "prefect.db") as connection:
         states = connection.execute("SELECT state_type FROM flow_run").fetchall()
     connection.close()
     assert [one.returncode for one in both] == [0, 0], said

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Flow
+from command import Flow, know_prefect
 
 from flows.jobs import schedule_of
 from pipeline.errors import UsageError
@@ -69,8 +69,10 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    running = Served(tmp_path_factory.mktemp("serve") / "data")
+def served(tmp_path_factory: pytest.TempPathFactory, prefect: Path) -> Iterator[Served]:
+    data = tmp_path_factory.mktemp("serve") / "data"
+    know_prefect(data / ".prefect", prefect)
+    running = Served(data)
     try:
         yield running
     finally:
@@ -154,8 +156,10 @@ class Elsewhere:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
-    running = Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, prefect: Path) -> Iterator[Elsewhere]:
+    home = tmp_path_factory.mktemp("elsewhere")
+    know_prefect(home / "prefect", prefect)
+    running = Elsewhere(home)
     try:
         yield running
     finally:
