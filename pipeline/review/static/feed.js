@@ -123,7 +123,7 @@ export class Feed {
   }
 
   async #claim() {
-    if (returning.size) await Promise.race([Promise.all(returning), pause(GIVEN_BACK_MS)]);
+    if (returning.size) await Promise.race([Promise.allSettled(returning), pause(GIVEN_BACK_MS)]);
     for (let tries = 0; !this.#closed; tries++) {
       try {
         const given = await post("batches", { count: this.count, filters: this.filters, kind: this.kind });
@@ -171,7 +171,8 @@ export function release(batch) {
 
 function onItsWay(sent) {
   returning.add(sent);
-  return sent.finally(() => returning.delete(sent));
+  const arrived = () => { returning.delete(sent); };
+  return sent.then(arrived, arrived);
 }
 
 /** Keep pages for this tab while somebody is at work; `held` gives them. */
