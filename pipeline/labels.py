@@ -37,6 +37,11 @@ AMBIGUOUS = frozenset(
 _COLOURS = {"hair": frozenset(ATTRIBUTES[: len(HAIR)]), "eyes": frozenset(ATTRIBUTES[-len(EYES) :])}
 
 
+def rivals(attribute: str) -> frozenset[str]:
+    """Name the other colours of hair (or eyes): a face that has one of them has none of the others."""
+    return frozenset().union(*(names - {attribute} for names in _COLOURS.values() if attribute in names))
+
+
 def attributes_of(tags: Sequence[str], faces_in_image: int) -> tuple[str, ...]:
     """Name those of the 34 attributes that a post's tags say of its one face; none where they cannot say."""
     labels = labels_of(tags, faces_in_image)

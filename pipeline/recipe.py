@@ -383,9 +383,9 @@ class TrainSection(_Section):
     penalty_reach: float = Field(0.5, gt=0)
     """How far around real pictures `dragan` looks, in standard deviations of the batch."""
     adversarial_weight: float | None = Field(None, gt=0)
-    """Of real or not, beside the labels, in `jin`: as many as there are labels."""
+    """Of real or not, beside the labels, in `jin`: as many as there are labels; with less it learns them sooner."""
     classify_fakes: bool = True
-    """Whether the discriminator of `jin` learns to name the labels of drawn pictures, too."""
+    """Whether the discriminator of `jin` learns to name drawn pictures, too; a small one then names them by specks."""
     spectral_norm: bool = False
     """Bound every layer of the discriminator."""
     augment: Literal["none", "diffaugment", "ada"] = "none"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipeline.labels import ATTRIBUTES, attributes_of, labels_of
+from pipeline.labels import ATTRIBUTES, attributes_of, labels_of, rivals
 
 
 def _of(tags: str, faces: int = 1) -> dict[str, int]:
@@ -45,3 +45,11 @@ def test_what_is_said_of_a_face_is_named() -> None:
     """What labels hold as true, and nothing of a face that tags cannot speak of."""
     assert attributes_of(("smile", "solo", "blue_hair", "sky"), 1) == ("blue_hair", "smile")
     assert attributes_of(("smile", "solo", "blue_hair"), 2) == ()
+
+
+def test_a_colour_excludes_the_others_of_its_kind() -> None:
+    """Of hair and eyes each; a smile excludes nothing."""
+    assert len(rivals("blue_hair")) == 12
+    assert len(rivals("blue_eyes")) == 9
+    assert rivals("blue_hair") < set(ATTRIBUTES[:13])
+    assert rivals("smile") == frozenset()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError, WorldError
+from pipeline.labels import rivals
 from pipeline.store import write_atomically
 from pipeline.train import TrainConfig, Wanted, films, pictures
 from pipeline.train.checkpoints import FORMAT, best, found
@@ -92,7 +93,7 @@ def _saved(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 
 
 def wishes_of(drawer: Drawer, wanted: Wanted) -> Tensor:
-    """Turn words into numbers: (labels,), 1 wanted, -1 unwanted, 0 as it comes.
+    """Turn words into numbers: (labels,), 1 wanted, -1 unwanted, 0 as it comes; who wants one colour wants no other.
 
     Raises:
         UsageError: The generator cannot be asked for that; the line says for what it can.
@@ -106,6 +107,10 @@ def wishes_of(drawer: Drawer, wanted: Wanted) -> Tensor:
         if kind != "attributes" and value < 0:
             raise UsageError(f"--without {name}: this generator knows only what to draw; {_can(drawer)}")
         wishes[drawer.labels.index(name)] = value
+    if kind == "attributes":  # as the faces had it that were learnt from
+        words = {name for name, _ in asked}
+        for name in {rival for word in words for rival in rivals(word)} - words:
+            wishes[drawer.labels.index(name)] = -1.0
     if kind != "attributes" and int(wishes.sum()) > 1:
         raise UsageError(f"{', '.join(name for name, _ in asked)}: only one at a time; run once for each")
     return wishes

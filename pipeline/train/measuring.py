@@ -83,18 +83,14 @@ class Measure:
 def precision(trainer: Trainer, judge: Judge, each: int) -> dict[str, Share]:
     """Ask for each label *each* times, the others drawn as the faces have them, and count what is seen.
 
-    As the Jin document did it: one attribute fixed true, the others by chance; of a class the others are false.
+    As the Jin document did it: one attribute fixed true, the others by chance.
     """
     found: dict[str, Share] = {}
     for at, name in enumerate(judge.names):
         if not bool((trainer.labels_NL[:, at] == 1).any()):
             continue  # no face had it: nothing was learnt
         purpose = f"precision of {name}"
-        wishes = trainer.wishes(each, purpose)
-        if judge.exclusive:
-            wishes = torch.zeros_like(wishes)
-        wishes[:, at] = 1
-        drawn = as_faces(trainer.draw(trainer.noise(each, purpose), wishes))
+        drawn = as_faces(trainer.draw(trainer.noise(each, purpose), trainer.asking(at, each, purpose)))
         found[name] = Share(int(judge.says(drawn)[:, at].sum()), each)
     return found
 

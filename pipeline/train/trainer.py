@@ -247,8 +247,8 @@ class Trainer:
     def fixed(self, count: int) -> Tensor:
         """Draw *count* pictures from noise that stays the same for the whole run, of as many kinds as there are."""
         kinds = self._kinds()
-        wishes = kinds[torch.arange(count) % len(kinds)] if len(kinds) else None
-        return self.draw(self.noise(count, "fixed noise"), wishes)
+        asked = [self.asking(kinds[at % len(kinds)], count, "fixed noise")[at] for at in range(count)] if kinds else []
+        return self.draw(self.noise(count, "fixed noise"), torch.stack(asked) if asked else None)
 
     def random(self, count: int, purpose: str = "random noise") -> Tensor:
         """Draw *count* pictures, as various as the faces, from noise of this step alone."""
@@ -259,13 +259,23 @@ class Trainer:
         """Draw each thing that can be asked for *columns* times, row after row, each column from the same noise."""
         kinds = self._kinds()
         noise = self.noise(columns, "fixed noise").repeat(len(kinds), 1)
-        return self.draw(noise, kinds.repeat_interleave(columns, 0))
+        return self.draw(noise, torch.cat([self.asking(kind, columns, "fixed noise") for kind in kinds]))
 
-    def _kinds(self) -> Tensor:
-        """One wish for each label that any face has."""
-        labels = self.labels_NL.shape[1]
-        known = (self.labels_NL == 1).any(0).cpu()
-        return torch.eye(labels)[known]
+    def _kinds(self) -> list[int]:
+        """Give the places of the labels that any face has."""
+        known: list[int] = (self.labels_NL == 1).any(0).nonzero().flatten().tolist()
+        return known
+
+    def asking(self, label: int, count: int, purpose: str) -> Tensor:
+        """Ask *count* times for one label, the others as faces that are drawn by chance have them.
+
+        What no face has together is not asked for together: a second colour of hair, another character.
+        """
+        wishes = self.wishes(count, purpose)
+        beside = (self.labels_NL[self.labels_NL[:, label] == 1] == 1).any(0)
+        wishes[:, ~beside] = wishes[:, ~beside].clamp(max=self.labels_NL.min())
+        wishes[:, label] = 1
+        return wishes
 
     def noise(self, count: int, purpose: str) -> Tensor:
         """Give noise for one purpose: (count, z), on the CPU, so that it is the same for every device."""

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from pipeline.errors import UsageError
+from pipeline.labels import HAIR
 from pipeline.train import TrainConfig, Wanted, generate, train_gan
 from pipeline.train.generate import noise_of
 
@@ -99,13 +100,14 @@ def test_what_it_cannot_draw_it_says(
 
 
 def test_an_attribute_can_be_wanted_and_unwanted(labelled: Path, tmp_path: Path) -> None:
-    """Several at once; --hair is short for one of them."""
+    """Several at once; --hair is short for one of them, and means no other colour."""
     run = trained(labelled, tmp_path / "run", condition="attributes")
 
     generate(run, Wanted(count=1, hair="red", having=("smile",), lacking=("hat",)), tmp_path / "out")
 
     (made,) = json.loads((tmp_path / "out" / "made.json").read_text())["pictures"]
-    assert (made["with"], made["without"]) == (["red_hair", "smile"], ["hat"])
+    others = [f"{colour}_hair" for colour in HAIR if colour != "red"]
+    assert (made["with"], made["without"]) == (["red_hair", "smile"], [*others, "hat"])
 
 
 def test_a_checkpoint_will_do(labelled: Path, tmp_path: Path) -> None:

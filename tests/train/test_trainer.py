@@ -90,6 +90,25 @@ def test_fixed_pictures_come_from_fixed_noise_and_random_ones_do_not() -> None:
     assert same(run.state(), before)
 
 
+def test_what_no_face_has_together_is_not_asked_for_together() -> None:
+    """Others are asked for as faces have them, but never two colours at once, of which one is as false as faces say."""
+    labels = torch.tensor([[1, -1, -1], [1, -1, 1], [-1, 1, -1], [-1, 1, 1]])[torch.arange(20) % 4]
+    faces = Resident(torch.from_numpy(discs(20)))
+    run = Trainer(TrainConfig(**{**vars(SMALL), "condition": "attributes"}).settled(), faces, labels, 8, "fp32")
+
+    wishes = run.asking(0, 40, "a test")
+
+    assert wishes[:, :2].unique(dim=0).tolist() == [[1, -1]]
+    assert wishes[:, 2].unique().tolist() == [-1, 1]
+
+
+def test_of_a_class_only_one_is_asked_for() -> None:
+    """The others are as if nobody had named them."""
+    run = trainer(TrainConfig(**{**vars(SMALL), "condition": "hair"}))
+
+    assert run.asking(1, 5, "a test").unique(dim=0).tolist() == [[0, 1, 0]]
+
+
 def test_the_average_follows_by_its_half_life_and_copies_what_is_counted() -> None:
     """After one half-life without ramp, the average stands half-way; statistics of batch normalisation are copied."""
     run = trainer(TrainConfig(**{**vars(SMALL), "ema_kimg": SMALL.batch / 1000}))
