@@ -111,7 +111,7 @@ def wishes_of(drawer: Drawer, wanted: Wanted) -> Tensor:
         words = {name for name, _ in asked}
         for name in {rival for word in words for rival in rivals(word)} - words:
             wishes[drawer.labels.index(name)] = -1.0
-    if kind != "attributes" and int(wishes.sum()) > 1:
+    elif int(wishes.sum()) > 1:
         raise UsageError(f"{', '.join(name for name, _ in asked)}: only one at a time; run once for each")
     return wishes
 

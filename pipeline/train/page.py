@@ -46,6 +46,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "recall": ("recall", "↑"),
     "near_copies": ("near copies", "↓"),
     "fid": ("FID", "↓"),
+    "accuracy": ("as asked", "↑"),
 }
 _ACCURACY = "accuracy:"
 
@@ -336,7 +337,7 @@ def _charts(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
         ("precision and recall ↑", ["precision", "recall"]),
         ("near copies ↓", ["near_copies"]),
         ("FID ↓", ["fid"]),
-        ("attributes read back ↑", accuracies),
+        ("attributes read back ↑", [*accuracies, "accuracy"] if len(accuracies) > len(_COLOURS) else accuracies),
     ]
 
 
@@ -354,23 +355,24 @@ def _lines(rows: Sequence[Row], names: Sequence[str]) -> list[Line]:
 
 def _draw(axes: Any, title: str, lines: Sequence[Line]) -> None:
     axes.set_title(title, fontsize=10, loc="left")
-    colours = iter(_COLOURS * (1 + len(lines) // len(_COLOURS)))
+    colours = iter(_COLOURS)
+    crowd = len(lines) > len(_COLOURS)  # of labels: nobody tells them apart by colours; the table has each
     for name, kimg, values in lines:
-        floor = name.endswith("_floor")
+        floor, one_of_many = name.endswith("_floor"), crowd and name.startswith(_ACCURACY)
         axes.plot(
             kimg,
             values,
-            color="#626a73" if floor else next(colours),
+            color="#626a73" if floor else "#c3c8ce" if one_of_many else next(colours),
             linestyle="--" if floor else "-",
-            linewidth=1 if floor else 1.6,
+            linewidth=1 if floor or one_of_many else 1.6,
             marker="o" if len(kimg) == 1 else "",
-            label=_called(name).replace("$", r"\$"),
+            label="_each" if one_of_many else _called(name).replace("$", r"\$"),  # "_" keeps it out of the legend
         )
     values = [value for _, _, many in lines for value in many]
     if lines[0][0] in _DISTANCES and min(values) > 0 and max(values) > _LOG * min(values):
         axes.set_yscale("log")
         axes.tick_params(which="minor", labelleft=False)
-    if len(lines) > 1:
+    if len(lines) > 1 and len(axes.get_legend_handles_labels()[1]):
         axes.legend(fontsize=7, frameon=False)
     axes.set_xlabel("kimg", fontsize=8)
     axes.tick_params(labelsize=8)

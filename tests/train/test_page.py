@@ -357,9 +357,10 @@ def test_the_curves_are_a_picture(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "metrics.png").size == (816, 300)
 
 
-def test_many_attributes_and_hostile_names_can_be_drawn(tmp_path: Path) -> None:
-    """More than there are colours; a name is no mathematics."""
-    rows = [{"kimg": 1.0, **{f"accuracy:$\\x_{n}$": 0.5 for n in range(9)}}]
+@pytest.mark.parametrize("labels", [3, 34])
+def test_many_attributes_and_hostile_names_can_be_drawn(tmp_path: Path, labels: int) -> None:
+    """A name is no mathematics; more labels than there are colours leave the charts their room."""
+    rows = [{"kimg": 1.0, "accuracy": 0.5, **{f"accuracy:$\\x_{n}$": 0.5 for n in range(labels)}}]
 
     draw_metrics(tmp_path / "metrics.png", rows)
 
